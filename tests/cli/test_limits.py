@@ -581,7 +581,8 @@ def test_a_full_accept_queue_is_no_certain_fit(ground: Ground) -> None:
         elsewhere = plan(ground, "10", "127.0.0.2:8000", code=OK)
 
     assert (found["says"], found["fits"], found["full"]) == ("perhaps", False, ["127.0.0.1:8000 (5 of 5)"])
-    assert all("but now the accept queue of 127.0.0.1:8000 (5 of 5) is full" in text for text in told)
+    assert all("the accept queue of 127.0.0.1:8000 (5 of 5) is full" in text for text in told)
+    assert told[1].startswith("the accept queue of")
     assert elsewhere["full"] == []
 
 

@@ -274,8 +274,10 @@ ESTAB     0      0      10.0.0.4:32768     10.0.0.9:443
 
 def test_a_paste_is_asked_as_a_snapshot_is() -> None:
     """From standard input; a limit whose numbers are there is known, and the others are said not to be."""
-    found = answer(elsewhere("limits", "--from", "-", "--json", input=SUMMARY))
+    done = elsewhere("limits", "--from", "-", "--json", input=SUMMARY)
+    found = json.loads(done.stdout)
 
+    assert done.returncode == 77  # nothing tells how many more connections fit
     assert found["from"]["source"] == "ss -s, sysctl"
     assert found["from"]["host"] == "web1"
     assert "does not list them" in found["unknown"]["source ports"]
@@ -285,6 +287,34 @@ def test_a_paste_is_asked_as_a_snapshot_is() -> None:
     done = elsewhere("census", "--from", "-", input=SUMMARY)
     assert done.returncode == 77
     assert "ss -tanp" in done.stderr
+
+
+MEMORY = "root@web1:~# cat /proc/meminfo\nMemTotal: 8000000 kB\nMemFree: 4000000 kB\nCached: 100 kB\nShmem: 0 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        (LISTING, {"net.ipv4.ip_local_port_range", "ulimit -a", "/proc/meminfo"}),
+        (SUMMARY.partition("root@web1:~# sysctl")[0], {"net.ipv4.ip_local_port_range", "ss -tanp", "/proc/meminfo"}),
+        (SUMMARY, {"ss -tanp", "ulimit -a"}),
+    ],
+)
+def test_a_paste_that_tells_no_room_is_no_success(text: str, commands: set[str]) -> None:
+    """It says which output is missing, and has no empty table."""
+    done = elsewhere("limits", *["10.0.0.9:443"][: text == LISTING], "--from", "-", input=text)
+
+    assert done.returncode == 77
+    assert all(command in " ".join(done.stdout.split()) for command in commands)
+    assert "ceiling" not in done.stdout
+
+
+def test_a_paste_without_a_range_of_ports_may_have_no_room() -> None:
+    """Memory alone does not tell how many connections a client can open."""
+    found = answer(elsewhere("limits", "10.0.0.9:443", "--from", "-", "--json", input=LISTING + MEMORY))
+
+    assert found["room"] == 0 < found["room_max"]
+    assert not found["exact"]
 
 
 def test_a_paste_with_a_listing_tells_of_ports() -> None:

@@ -7,6 +7,7 @@ from fourtuple.core.limits.facts import Memory
 from fourtuple.core.limits.load import GIGABIT, Link, Load
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.limits.verdicts import Limits, Queue
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.sockets.role import Role
@@ -46,6 +47,7 @@ def answer(
         verdicts=verdicts,
         remarks=remarks(world, question.use),
         unknown=world.why_not,
+        kept_ms=ports.kept_ms if ports else TIME_WAIT_MS,
     )
 
 

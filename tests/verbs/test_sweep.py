@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from fourtuple.kernel.netns import own_netns
+from fourtuple.kernel.proc.alive import oldest_first
+from fourtuple.kernel.proc.root import read_ancestors
 from fourtuple.verbs.sweep import sweep
 from tests.conftest import Ground, need
 
@@ -79,3 +82,20 @@ def test_command_lines_are_read_only_if_they_are_asked_for(asked: bool) -> None:
     mine = sweep(arguments=asked).processes[os.getpid()]
 
     assert bool(mine.arguments) == asked
+
+
+def test_the_process_that_runs_longest_stands_for_a_namespace_and_none_of_ours(tmp_path: Path) -> None:
+    """PIDs start over, so the lowest one may be the youngest. This program and its ancestors come last."""
+    for pid, ticks in ((5, 900), (7, 200), (9, 100)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a b) S {'0 ' * 18}{ticks} 0\n")
+
+    assert oldest_first([5, 7, 8, 9], frozenset({9}), tmp_path) == [7, 5, 8, 9]
+
+
+def test_a_sweep_names_no_namespace_by_its_own_processes() -> None:
+    family, snapshot = read_ancestors(os.getpid()), sweep()
+
+    assert {os.getpid(), os.getppid()} <= set(family)
+    assert snapshot.netns == own_netns()
+    assert not set(family) & {namespace.pid for namespace in snapshot.namespaces.values()}

@@ -20,7 +20,7 @@ from fourtuple.cli.common import (
     told_apart,
 )
 from fourtuple.cli.values import OneOf
-from fourtuple.core.errors import EXIT_REACHED, EXIT_SHORT
+from fourtuple.core.errors import EXIT_CANNOT, EXIT_REACHED, EXIT_SHORT
 from fourtuple.faces.printer import tell
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def limits(
     explicit  by the program, with SO_REUSEADDR
 
     Exit code: 0 if one more connection fits, or may fit; 1 if a limit leaves room for none, or the accept queue in
-    question is full.
+    question is full; 77 if this host does not tell.
     """
     from fourtuple.core.limits.strategy import Strategy
     from fourtuple.core.sockets.role import Role
@@ -101,4 +101,4 @@ def limits(
     else:
         lines = face.limits_lines(found, everything=everything, from_here=from_here)
         tell(*origin_lines(host.origin), *lines, headlines=1)
-    sys.exit(EXIT_SHORT if found.is_used_up else EXIT_REACHED)
+    sys.exit(EXIT_SHORT if found.is_used_up else EXIT_CANNOT if found.is_unknown else EXIT_REACHED)

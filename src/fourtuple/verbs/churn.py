@@ -41,7 +41,7 @@ from fourtuple.kernel import addresses, process
 from fourtuple.verbs.content import with_files
 from fourtuple.verbs.hold import MEMORY_LIMITS, check_foreign, targets_of
 from fourtuple.verbs.observer import Observer
-from fourtuple.verbs.plan import refuse, stays_on_loopback
+from fourtuple.verbs.plan import refuse
 from fourtuple.verbs.request import usable
 from fourtuple.verbs.start import start_of
 from fourtuple.verbs.survey import Look, look_to_connect
@@ -222,7 +222,7 @@ def port_rate(seen: Look) -> PortRate | None:
     assert seen.world.ports is not None  # noqa: S101
     if seen.strategy is Strategy.EXPLICIT and seen.world.ports.timestamps:
         return None
-    found = fit.churn(0.0, seen.ports, seen.world.ports, 0, loopback=stays_on_loopback(seen))
+    found = fit.churn(0.0, seen.ports, seen.world.ports, 0, loopback=seen.space.stays_on_loopback)
     return PortRate(found.kept_s, found.most_per_s, found.most)
 
 

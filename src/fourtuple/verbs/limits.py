@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.remarks import remarks
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.limits.verdicts import Limits
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.snapshot.host import Host
 from fourtuple.core.sockets.role import Role
+from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.verbs.survey import look
 
@@ -57,6 +59,8 @@ def limits(
     world, ports = seen.world, seen.ports
     room, binding = bound(seen.verdicts)
     because = ports.because if ports else ()
+    if room is not None and ports is None and seen.role is Role.CLIENT:
+        room, because = Interval(0, room.most), ("nothing tells how many source ports there are, or how many are left",)
     return Limits(
         role=seen.role,
         strategy=seen.strategy,
@@ -82,4 +86,5 @@ def limits(
         resolved=seen.resolved,
         can_probe=seen.can_probe,
         behaviours=world.behaviours,
+        kept_ms=ports.kept_ms if ports else TIME_WAIT_MS,
     )

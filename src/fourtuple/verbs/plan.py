@@ -17,6 +17,7 @@ from fourtuple.core.limits.load import Load
 from fourtuple.core.limits.ports import PortUse
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.limits.weigh import bound
 from fourtuple.core.plan import fit
 from fourtuple.core.plan.assume import NOTHING, parse_assumptions
@@ -244,6 +245,7 @@ def fit_of(
         resolved=seen.resolved,
         full=seen.full,
         waiting=means.ports.waiting if means else 0,
+        kept_ms=means.ports.kept_ms if means else TIME_WAIT_MS,
     )
 
 
@@ -363,14 +365,7 @@ def _spare(seen: Look) -> list[Address]:
 def _churn(seen: Look, per_s: float | None, wanted: int) -> fit.Churn | None:
     if per_s is None or seen.ports is None or seen.world.ports is None:
         return None
-    return fit.churn(per_s, seen.ports, seen.world.ports, wanted, loopback=stays_on_loopback(seen))
-
-
-def stays_on_loopback(seen: Look) -> bool:
-    """Whether all 4-tuples have an address of 127.0.0.0/8 or ::1."""
-    first = seen.space.address(seen.space.sources[0])
-    targets = [seen.space.address(parts.parts[0].start) for parts, _ in seen.space.destinations.parts]
-    return first.is_loopback or all(target.is_loopback for target in targets)
+    return fit.churn(per_s, seen.ports, seen.world.ports, wanted, loopback=seen.space.stays_on_loopback)
 
 
 class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

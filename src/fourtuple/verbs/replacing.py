@@ -7,7 +7,6 @@ from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.plan.fit import Churn, churn
 from fourtuple.core.runs.orders import HoldOptions
 from fourtuple.core.units import format_count, format_duration, format_rate, format_things
-from fourtuple.verbs.plan import stays_on_loopback
 from fourtuple.verbs.survey import Look
 
 
@@ -23,7 +22,7 @@ def replacing(options: HoldOptions, seen: Look) -> Churn | None:
         return None
     if seen.strategy is Strategy.EXPLICIT and facts.timestamps:
         return None
-    found = churn(options.churn_per_s, ports, facts, options.wanted, loopback=stays_on_loopback(seen))
+    found = churn(options.churn_per_s, ports, facts, options.wanted, loopback=seen.space.stays_on_loopback)
     needed = options.wanted + ceil(options.churn_per_s * min(options.run_s, found.kept_s))
     if needed > found.most and not options.anyway:
         held = f"{format_count(options.wanted)} of {format_count(found.most)} are for those that are held"

@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -14,11 +14,14 @@ from fourtuple.core.numbers import number_of
 from fourtuple.core.snapshot.records import HostNamespace, Snapshot, UnixListener
 from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.units import format_things
+from fourtuple.kernel.netns import own_netns
 from fourtuple.kernel.probes import behaviours
+from fourtuple.kernel.proc.alive import oldest_first
 from fourtuple.kernel.proc.meminfo import read_host_memory, read_total_bytes
 from fourtuple.kernel.proc.netstat import read_drops
 from fourtuple.kernel.proc.pid import usable_cpus
 from fourtuple.kernel.proc.processes import LINKS_MOST, SeenProcesses, read_processes
+from fourtuple.kernel.proc.root import read_ancestors
 from fourtuple.kernel.proc.sysctl import OF_THE_HOST as OF_THE_HOST_ALONE
 from fourtuple.kernel.proc.sysctl import host_sysctls
 from fourtuple.kernel.proc.world import read_threads
@@ -59,6 +62,8 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
     for pid, process in seen.processes.items():
         if process.netns:
             pids_of.setdefault(process.netns, []).append(pid)
+    family = frozenset(read_ancestors(os.getpid()))
+    pids_of = {netns: oldest_first(pids, last=family) for netns, pids in pids_of.items()}
     insides = visit(known_places(pids_of), SWEPT, known, attributed=attributed)
     paths = dict.fromkeys(process.cgroup for process in seen.processes.values() if process.cgroup)
     above = dict.fromkeys(str(each) for path in paths for each in PurePosixPath(path).parents)
@@ -67,6 +72,7 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         host=os.uname().nodename,
         kernel=os.uname().release,
         uid=os.geteuid(),
+        netns=own_netns(),
         source="this host",
         behaviours=known,
         cpus=usable_cpus(),
@@ -79,14 +85,14 @@ def sweep(*, arguments: bool = False, attributed: bool = False, links_most: int 
         counters={name: value for name, value in read_drops() if name in OF_THE_HOST},
         inotify_instances=seen.inotify_instances,
         inotify_watches=seen.inotify_watches,
-        namespaces={inside.place.netns: _namespace(inside, seen) for inside in insides},
+        namespaces={inside.place.netns: _namespace(inside, seen, family) for inside in insides},
         processes=seen.processes,
         cgroups=cgroups_of([*paths, *above]),
         unseen=tuple(_unseen(seen, insides, sysctls)),
     )
 
 
-def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
+def _namespace(inside: Inside, seen: SeenProcesses, family: Set[int]) -> HostNamespace:
     pid = inside.place.pid
     process = seen.processes.get(pid) if pid is not None else None
     alloc, in_use = (inside.sockstat.get(name) for name in ("TCP.alloc", "TCP.inuse"))
@@ -107,7 +113,7 @@ def _namespace(inside: Inside, seen: SeenProcesses) -> HostNamespace:
     return HostNamespace(
         netns=inside.place.netns,
         name=inside.place.name,
-        pid=pid,
+        pid=None if pid in family else pid,
         cgroup=process.cgroup if process else "",
         ports=inside.ports,
         sysctls=inside.sysctls,

@@ -13,7 +13,7 @@ from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.records import HostAddress, HostNamespace, HostProcess, Snapshot
 from fourtuple.core.sockets.table import LISTENER, SOCK_DIAG, SOCKET, State
 from tests.core.census.test_usage import Row, filled
-from tests.core.doctor.hosts import HERE, LOW, NETNS, PID, PORTS, THERE, both, connections, snapshot
+from tests.core.doctor.hosts import FACTS, HERE, LOW, NETNS, PID, PORTS, THERE, both, connections, snapshot
 
 SERVER = HostProcess(77, "server", netns="net:[2]")
 
@@ -163,6 +163,27 @@ def test_a_peer_of_this_host_that_does_not_read_is_named() -> None:
     trouble = short(host(connections(PORTS, State.FIN_WAIT1), others(PORTS, State.ESTABLISHED)))
 
     assert "server (77) does not read" in trouble.cause
+
+
+@pytest.mark.parametrize(("reuse", "works"), [(0, False), (1, True), (2, False)])
+def test_time_wait_says_how_many_and_when_and_no_rate(reuse: int, works: bool) -> None:
+    """All may have been closed at once. Where connect() takes their ports again, what does that is not advised."""
+    just_now = both(connections(90, State.TIME_WAIT, age_s=0.2), connections(10, first=LOW + 90))
+    trouble = short(host(just_now, ports=replace(FACTS, tw_reuse=reuse)))
+
+    assert "90 connections within the last 1 s" in trouble.cause
+    assert "per second" not in trouble.cause
+    assert ("after 1 s (net.ipv4.tcp_tw_reuse = 1)" in trouble.cause) is works
+    assert ("for 60 s" in trouble.cause) is not works
+    assert ("tcp_tw_reuse=1" in remedies(trouble)) is not works
+
+
+def test_time_wait_without_timers_was_closed_within_a_minute() -> None:
+    """`ss -tan` shows no timers."""
+    spread = both(connections(50, State.TIME_WAIT, age_s=40), connections(50, State.TIME_WAIT, 2, LOW + 50))
+
+    assert "between 40 s and 2 s ago" in short(host(spread)).cause
+    assert "within the last 60 s" in short(host(connections(PORTS, State.TIME_WAIT, age_s=0))).cause
 
 
 def test_a_file_gives_the_same_cause() -> None:

@@ -127,3 +127,14 @@ def test_a_leak_is_why_files_ran_out() -> None:
     assert files.follows_from == "close-wait"
     assert "restart" in files.cures[0].do
     assert any("prlimit" in cure.do for cure in files.cures)
+
+
+def test_a_number_of_a_full_queue_stands_once() -> None:
+    """The listener's drops and the counter of the namespace are one number, unless others dropped some, too."""
+    alone, several = (
+        diagnose(snapshot(counters={"ListenOverflows": count}, **listener(129, 128, drops=1200))).findings[0].evidence
+        for count in (1200, 1260)
+    )
+
+    assert [sum("1,200" in sentence for sentence in each) for each in (alone, several)] == [1, 1]
+    assert [sum("1,260" in sentence for sentence in each) for each in (alone, several)] == [0, 1]

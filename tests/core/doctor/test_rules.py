@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fourtuple.core.doctor.diagnose import NOTHING, ONLY_SO_FAR, diagnose
 from fourtuple.core.doctor.records import Diagnosis, Rank
+from fourtuple.core.limits.cures import Needs
 from fourtuple.core.limits.facts import Memory
+from fourtuple.core.limits.measures import FILES_UNSURE
+from fourtuple.core.snapshot.coding import decode, encode
 from fourtuple.core.snapshot.records import Cgroup, HostAddress, HostNamespace, HostProcess, Snapshot, UnixListener
 from fourtuple.core.sockets.table import PROC_NET_TCP, SOCKET, State
 from fourtuple.core.space.ranges import Ranges
@@ -224,6 +228,25 @@ def test_the_subject_of_a_process_is_its_pod_or_service() -> None:
     assert str(of_service.subject) == "nginx.service, nginx (812)"
 
 
+def test_a_namespace_is_this_one_or_that_of_a_process() -> None:
+    """Neither a file nor a paste has one that is this."""
+    queue = listener(129, 128) | {"listener_pids": np.array([-1], np.int32), "cgroup": ""}
+    made = {
+        "this": snapshot(netns=NETNS, host_netns=NETNS, **queue),
+        "other": snapshot(netns=NETNS, host_netns="net:[2]", **queue),
+        "file": decode(encode(snapshot(netns=NETNS, host_netns=NETNS, **queue)), "file"),
+        "paste": snapshot(netns="", host_netns="", pid=None, **queue),
+    }
+    whose = {name: str(diagnose(each).findings[0].subject) for name, each in made.items()}
+
+    assert whose == {
+        "this": "this network namespace",
+        "other": "the network namespace of nginx (812)",
+        "file": "the network namespace of nginx (812)",
+        "paste": "the host",
+    }
+
+
 def test_time_wait_is_named_as_the_cause_by_its_share() -> None:
     """50 of 50 are as much a cause as 28,000 of 28,000."""
     few = replace(FACTS, port_range=range(LOW, LOW + 50))
@@ -287,6 +310,53 @@ def test_close_wait_is_a_leak_by_its_share_of_files_and_of_connections() -> None
     assert found(diagnose(leaking(100, 101))) == {}
     assert found(diagnose(leaking(100), leaking(100))) == {"close-wait": Rank.GROWS}
     assert found(diagnose(leaking(100), leaking(50))) == {}  # half of them are new: it closes them
+
+
+def test_files_that_may_be_above_the_limit_are_said_with_the_reason() -> None:
+    full = {"files_open": 64, "files_soft": 64, "files_unsure": True}
+    (unsure,) = diagnose(snapshot(process=full)).findings
+    (sure,) = diagnose(snapshot(process=full | {"files_unsure": False})).findings
+
+    assert FILES_UNSURE in unsure.evidence
+    assert FILES_UNSURE not in sure.evidence
+
+
+@pytest.mark.parametrize(
+    ("uid", "hard", "needs"),
+    [
+        (33, 4096, Needs.NOTHING),
+        (0, 4096, Needs.RESOURCE),
+        (1000, 4096, Needs.RESOURCE),
+        (33, 1000, Needs.RESOURCE),
+        (0, 1000, Needs.RESOURCE),
+    ],
+)
+def test_raising_the_files_of_a_process_takes_a_capability_that_root_may_lack(
+    uid: int, hard: int, needs: Needs
+) -> None:
+    """Within its hard limit the own user of nginx needs nothing. The last line says what it takes, too."""
+    diagnosis = diagnose(snapshot(host_uid=uid, process={"files_open": 1000, "files_hard": hard}))
+    (cure,) = (each for each in diagnosis.findings[0].cures if each.do.startswith("prlimit"))
+
+    assert cure.needs is needs
+    assert uid == 1000 or (f"({needs})" in diagnosis.first) is bool(needs)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "where"),
+    [
+        (Cgroup("/a", service="nginx.service"), "LimitNOFILE= of nginx.service"),
+        (Cgroup("/a", container="ab12"), "--ulimit nofile="),
+        (Cgroup("/a"), "ulimit -n"),
+    ],
+)
+def test_where_a_limit_of_files_is_set_for_good(cgroup: Cgroup, where: str) -> None:
+    (trouble,) = diagnose(
+        snapshot(process={"files_open": 1000, "cgroup": "/a"}, cgroups={"/a": cgroup}, cgroup="/a")
+    ).findings
+
+    assert where in trouble.cures[-1].do
+    assert cgroup.service or "unit" not in trouble.cures[-1].do
 
 
 def test_a_program_that_confined_itself_is_not_short_of_files() -> None:

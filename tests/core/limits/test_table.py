@@ -16,6 +16,7 @@ from fourtuple.core.limits.ports import PortRoom, PortUse
 from fourtuple.core.limits.remarks import Remark, remarks
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.limits.table import LIMITS, SYSCTLS
+from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.limits.verdicts import Case, Queue, Scope, Verdict
 from fourtuple.core.limits.weigh import bound, weigh
 from fourtuple.core.sockets.role import Role
@@ -402,6 +403,28 @@ def test_files_are_the_soft_limit_less_those_below_it(
     assert (found.ceiling, found.errno, found.call) == (1024, "EMFILE", "socket(), accept()")
 
 
+@pytest.mark.parametrize("here", [False, True])
+def test_files_of_the_host_say_why_both_ends_halve_the_room(here: bool) -> None:
+    world = replace(WORLD, sysctls={"fs.file-max": "1000000"}, files_in_use=30_000)
+    found = verdict("fs.file-max", world, here=here)
+
+    assert found
+    assert found.room
+    assert (found.ceiling, found.in_use) == (500_000 if here else 1_000_000, 30_000)
+    assert abs(found.room.most - (485_000 if here else 970_000)) <= measures.FILE_MAX_SLACK
+    assert (measures.BOTH_ENDS in found.note) is here
+
+
+def test_files_that_may_be_above_the_limit_are_an_estimate() -> None:
+    """As many are counted as can count; the reason is given."""
+    process = replace(PROCESS, files_soft=64, files_open=64, files_unsure=True)
+    found = verdict("RLIMIT_NOFILE", replace(WORLD, process=process))
+
+    assert found
+    assert (found.in_use, *ends(found.room), found.exact) == (64, 0, 0, False)
+    assert found.note == measures.FILES_UNSURE
+
+
 def test_a_hard_limit_above_is_named_with_it() -> None:
     assert [getattr(verdict("RLIMIT_NOFILE", each), "value", "") for each in (WORLD, files(512))] == [
         "1024 (hard 4096)",
@@ -475,6 +498,35 @@ def test_time_wait_says_the_rate_that_ports_allow() -> None:
 
     assert found
     assert {471, 7} <= set(numbers(found.note))
+
+
+@pytest.mark.parametrize(
+    ("reuse", "target", "strategy", "kept_s", "rate"),
+    [
+        (0, "10.0.0.9:80", Strategy.LATE, 60, 8),
+        (1, "10.0.0.9:80", Strategy.LATE, 1, 500),
+        (2, "10.0.0.9:80", Strategy.LATE, 60, 8),
+        (2, "127.0.0.1:80", Strategy.LATE, 1, 500),
+        (1, "10.0.0.9:80", Strategy.BIND0, 60, 8),
+        (0, "10.0.0.9:80", Strategy.EXPLICIT, 0, None),
+    ],
+)
+def test_ports_that_connect_takes_from_time_wait_allow_a_higher_rate(
+    reuse: int, target: str, strategy: Strategy, kept_s: int, rate: int | None
+) -> None:
+    """500 ports / 60 s, or / 1 s where tcp_tw_reuse works: then its remedy is not advised."""
+    facts = replace(FACTS, port_range=range(40_000, 40_500), tw_reuse=reuse)
+    source = "127.0.0.1" if target.startswith("127") else "10.0.0.4"
+    space = TupleSpace.of([source], facts.port_range, [target])
+    ports = PortUse.of([np.zeros(0, SOCKET)], space).room(facts, strategy)
+    world = replace(with_sysctls(net__ipv4__tcp_tw_reuse=str(reuse)), ports=facts)
+    found = verdict("net.ipv4.tcp_tw_reuse", world, ports=ports, strategy=strategy)
+
+    assert found
+    assert ports.kept_ms == 1000 * kept_s
+    assert (rate in numbers(found.note)) is (rate is not None)
+    assert ("tcp_tw_reuse=1" in found.fix) is (kept_s != 1)
+    assert not kept_s or f"within {kept_s} s" in waiting_text(5, ports.kept_ms)
 
 
 def test_reserved_ports_are_shown_with_what_they_cost() -> None:

@@ -164,11 +164,31 @@ def test_of_a_destination_the_worst_source_is_named() -> None:
     assert numbers(said)[0] == 0
 
 
-def test_a_pair_that_may_have_no_port_left_is_named_though_little_is_used() -> None:
-    (said,) = alarms(census([replace(pair(20), left=Interval(0, 8_000))]), QUICK)
+def perhaps(number: int) -> PairCount:
+    """A pair whose remaining ports may be gone."""
+    return replace(pair(20, number), left=Interval(0, 8_000))
 
-    assert said.startswith("10.0.0.4 → 10.0.0.9:80 ")
-    assert "--probe" in said
+
+def test_pairs_that_may_have_no_port_left_are_named_once_though_little_is_used() -> None:
+    """The command tests the ports from the source of the pair."""
+    (one,) = alarms(census([perhaps(9)]), QUICK)
+    (all_,) = alarms(census([perhaps(number) for number in range(9)]), QUICK)
+
+    assert one.startswith("10.0.0.4 → 10.0.0.9:80 ")
+    assert "fourtuple limits 10.0.0.9:80 --from 10.0.0.4 --probe" in one
+    assert 8 in numbers(all_)
+
+
+@pytest.mark.parametrize("state", ["time_wait", "established", "other"])
+@pytest.mark.parametrize("percent", [0, 100])
+def test_a_pair_that_fills_the_range_is_no_alarm_for_the_others(state: str, percent: int) -> None:
+    """In every state, and also where connect() may reuse its ports, so that none is taken."""
+    full = replace(pair(percent, 1, **{state: 10_000}), left=Interval(0, 10_000 - 100 * percent))
+
+    said = alarms(census([full, *(perhaps(number) for number in range(2, 9))]), QUICK)
+
+    assert len(said) == (percent == 100)
+    assert not any("10.0.0.2:80" in each for each in said)
 
 
 @pytest.mark.parametrize(("blocked", "is_said"), [(1_999, False), (2_000, True)])

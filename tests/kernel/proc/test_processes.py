@@ -1,6 +1,7 @@
 """Every process of this host: what is read of one that the test has made, and of trees of /proc made by hand."""
 
 import ctypes
+import json
 import os
 import resource
 import socket
@@ -159,3 +160,48 @@ def test_inotify_instances_that_a_child_inherits_count_once() -> None:
 
     assert seen.processes[child.pid].inotify_instances == 26
     assert seen.inotify_instances[os.getuid()] - before[os.getuid()] in range(3, 23)
+
+
+MANY = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024))
+above = int(sys.argv[1])
+if above:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+    os.dup2(0, above)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024))
+try:
+    while True: os.dup(0)
+except OSError:
+    print("full", flush=True)
+sys.stdin.read()
+"""
+ASK = """
+import json, os, sys
+from pathlib import Path
+from fourtuple.kernel.proc.pid import read_process
+from fourtuple.kernel.proc.processes import read_processes
+pid = int(sys.argv[1])
+told = []
+for uid in (0, 65534):
+    os.setuid(uid)
+    both = read_processes(max_map_count=None).processes[pid], read_process(Path(f"/proc/{pid}"), {})
+    told.append([[each.files_open, each.files_unsure] for each in both])
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize(("above", "unsure"), [(0, False), (100, True)])
+def test_a_descriptor_above_the_limit_is_not_more_than_the_limit(above: int, unsure: bool) -> None:
+    """64 of 64 are open, and perhaps one above: root sees which, others do not; both readers say the same."""
+    need(os.geteuid() == 0, "root")
+    with subprocess.Popen(
+        [sys.executable, "-c", MANY, str(above)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as full:
+        assert full.stdout
+        full.stdout.readline()
+        asked = subprocess.run([sys.executable, "-c", ASK, str(full.pid)], capture_output=True, check=True)
+        need(os.stat(f"/proc/{full.pid}/fd").st_size > 0, "Linux 6.2")
+        full.kill()
+
+    assert json.loads(asked.stdout) == [[[64, False]] * 2, [[64, unsure]] * 2]

@@ -10,7 +10,7 @@ from fourtuple.core.doctor import files, log, memory, ports, queues, tables, tas
 from fourtuple.core.doctor.joining import joined, linked
 from fourtuple.core.doctor.patient import Patient
 from fourtuple.core.doctor.records import Diagnosis, Trouble
-from fourtuple.core.limits.cures import at_hand_first
+from fourtuple.core.limits.cures import Needs, at_hand_first
 from fourtuple.core.snapshot.records import Snapshot
 from fourtuple.core.units import format_things
 
@@ -94,4 +94,7 @@ def _first(found: list[Trouble], unseen: Sequence[str], *, root: bool) -> str:
             return ONLY_SO_FAR
         return NOTHING if not unseen else UNKNOWN if root else f"{UNKNOWN} {AS_ROOT}"
     cures = at_hand_first(worst.cures, root=root)
-    return f"Start with {worst.subject}: {cures[0].do}" if cures else f"Start with {worst.subject}"
+    if not cures:
+        return f"Start with {worst.subject}"
+    privilege = f" ({cures[0].needs})" if cures[0].needs in (Needs.ROOT, Needs.RESOURCE) else ""
+    return f"Start with {worst.subject}: {cures[0].do}{privilege}"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from fourtuple.core.doctor.patient import Patient, of_most, rank_of, so
 from fourtuple.core.doctor.records import Subject, Trouble
 from fourtuple.core.limits.cures import Cure, Needs
+from fourtuple.core.limits.measures import FILES_UNSURE
 from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count
 
@@ -28,6 +29,8 @@ def process_files(patient: Patient) -> Iterator[Trouble]:
         if rank is None:
             continue
         evidence = [f"{of_most(used, soft)} descriptors are open (soft limit)"]
+        if process.files_unsure:
+            evidence.append(FILES_UNSURE)
         if process.files_hard is not None:
             evidence.append(f"its hard limit is {format_count(process.files_hard)}")
         yield Trouble(
@@ -46,20 +49,29 @@ def process_files(patient: Patient) -> Iterator[Trouble]:
 
 
 def _file_cures(patient: Patient, process: HostProcess, soft: int) -> Iterator[Cure]:
-    """Raising the soft limit up to the hard one needs no privilege over a process of one's own."""
+    """Raising the soft limit up to the hard one needs no privilege over a process of one's own.
+
+    All else needs CAP_SYS_RESOURCE (check_prlimit_permission() and do_prlimit() in kernel/sys.c, v6.18).
+    """
     hard, nr_open = process.files_hard, patient.number("fs.nr_open")
-    own = patient.now.uid in (0, process.uid)
-    inside = patient.of_cgroup(process.cgroup).container
-    lasting = "raise the container's ulimit, `--ulimit nofile=`" if inside else "set LimitNOFILE= of its unit"
+    is_own = process.uid is not None and patient.now.uid == process.uid
+    whose = patient.of_cgroup(process.cgroup)
+    lasting = "raise it where the program is started: `ulimit -n`, or nofile in limits.conf and a new login"
+    if whose.container:
+        lasting = "raise the container's ulimit, `--ulimit nofile=`"
+    elif whose.service:
+        lasting = f"set LimitNOFILE= of {whose.service}"
     if hard is None or hard > soft:
         to = 2 * soft if hard is None else hard
-        yield Cure(f"prlimit --pid {process.pid} --nofile={to}:{to}", LASTS, Needs.NOTHING if own else Needs.ROOT)
+        yield Cure(
+            f"prlimit --pid {process.pid} --nofile={to}:{to}", LASTS, Needs.NOTHING if is_own else Needs.RESOURCE
+        )
         yield Cure(lasting, SELECT, Needs.RESTART)
     elif nr_open is not None and soft >= nr_open:
         yield Cure(f"sysctl -w fs.nr_open={2 * nr_open}, then raise its limit", "takes kernel memory", Needs.ROOT)
     else:
         to = min(2 * soft, nr_open or 2 * soft)
-        yield Cure(f"prlimit --pid {process.pid} --nofile={to}:{to}", LASTS, Needs.ROOT)
+        yield Cure(f"prlimit --pid {process.pid} --nofile={to}:{to}", LASTS, Needs.RESOURCE)
         yield Cure(lasting, SELECT, Needs.ROOT)
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from fourtuple.core.doctor.patient import Patient, of_most
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.facts import PortFacts
-from fourtuple.core.limits.time_wait import TIME_WAIT_S, TIME_WAIT_TIMER, permits_reuse
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS, TIME_WAIT_S, TIME_WAIT_TIMER, permits_reuse
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.fold import UNSEEN_INODE
 from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.columns import Mask, is_wildcard
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, unmapped
-from fourtuple.core.units import format_count, format_things, format_were
+from fourtuple.core.units import format_count, format_duration, format_things, format_were
 
 PART = 0.25  # of the connections: what fewer do is no cause
 MOSTLY = 0.5  # the share of the ports from which on one kind of use is called the cause
@@ -64,6 +64,7 @@ class HeldPorts:
     pid:     its PID
     listener: the process that listens at the destination, if that is on the same host; empty: none is known
     is_full: the accept queue there is full
+    closed_s: the ages of the oldest and the youngest of them in TIME_WAIT, in s; None: none is there, or not known
     fin_timeout: net.ipv4.tcp_fin_timeout, in s; empty: unknown
     """
 
@@ -79,6 +80,7 @@ class HeldPorts:
     listener: str
     is_full: bool
     fin_timeout: str
+    closed_s: tuple[float, float] | None
 
     @property
     def total(self) -> int:
@@ -127,7 +129,15 @@ def held(patient: Patient, namespace: HostNamespace, facts: PortFacts, mine: Mas
         listener=listener,
         is_full=is_full,
         fin_timeout=namespace.sysctls.get(FIN_TIMEOUT, ""),
+        closed_s=_closed_s(rows),
     )
+
+
+def _closed_s(rows: Sockets) -> tuple[float, float] | None:
+    left_ms = rows["expires_ms"][rows["state"] == State.TIME_WAIT].astype(np.int64)
+    if (left_ms >= TIME_WAIT_MS).all():  # there is none, or a paste that shows no timers
+        return None
+    return tuple(max(0.0, (TIME_WAIT_MS - int(each)) / 1000) for each in (left_ms.min(), left_ms.max()))  # type: ignore[return-value]
 
 
 def _name(patient: Patient, pid: int | None) -> str:
@@ -143,7 +153,8 @@ def _counted(rows: Sockets) -> dict[State, int]:
 
 
 def _is_loopback(rows: Sockets) -> bool:
-    return bool(len(rows)) and unmapped(rows["local"][0].tobytes()).is_loopback
+    ends = (unmapped(rows[name][0].tobytes()) for name in ("local", "remote") if len(rows))
+    return any(end.is_loopback for end in ends)
 
 
 def _other_ends(
@@ -227,12 +238,21 @@ def _established(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
 
 
 def _time_wait(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:
-    per_s = math.ceil(count / TIME_WAIT_S)
-    said = (
-        f"this end closes about {format_things(per_s, 'connection')} per second, and each keeps its port for 60 s in"
-        " TIME_WAIT"
-    )
-    return said, churn_cures(pair)
+    """How many, and when, is known; a rate is not: all may have been closed at once."""
+    when = f"within the last {TIME_WAIT_S:.0f} s"
+    if pair.closed_s is not None:
+        oldest_s, youngest_s = math.ceil(pair.closed_s[0]), math.floor(pair.closed_s[1])
+        when = f"between {oldest_s} s and {youngest_s} s ago" if youngest_s else f"within the last {max(1, oldest_s)} s"
+        if youngest_s and oldest_s - youngest_s <= 1:
+            when = f"about {oldest_s} s ago"
+    facts = pair.facts
+    keeps = f"each keeps its port in TIME_WAIT for {TIME_WAIT_S:.0f} s"
+    if permits_reuse(facts, loopback=pair.is_loopback):
+        after = format_duration(facts.tw_reuse_delay_ms / 1000)
+        keeps = (
+            f"connect() may take their ports from TIME_WAIT after {after} (net.ipv4.tcp_tw_reuse = {facts.tw_reuse})"
+        )
+    return f"this end closed {format_things(count, 'connection')} {when}, and {keeps}", churn_cures(pair)
 
 
 def _close_wait(pair: HeldPorts, count: int) -> tuple[str, tuple[Cure, ...]]:

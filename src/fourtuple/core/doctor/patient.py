@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fourtuple.core.doctor.records import Rank, Subject
+from fourtuple.core.doctor.records import OWN, Rank, Subject
 from fourtuple.core.numbers import signed_number_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.snapshot.records import Cgroup, HostNamespace, Snapshot
@@ -65,13 +65,17 @@ class Patient:
         return replace(whose, netns=process.netns, name=place.name if place else "", pid=pid, process=process.name)
 
     def of_namespace(self, namespace: HostNamespace, pid: int | None = None) -> Subject:
-        """The namespace, and a process in it: by default the one with the lowest PID. pid: 0 and less: none is known"""
+        """The namespace, and a process in it: by default the one that runs longest. pid: 0 and less: none is known"""
         if pid is not None and pid > 0:
             return replace(self.of_process(pid), netns=namespace.netns, name=namespace.name)
         whose = replace(self.of_cgroup(namespace.cgroup), netns=namespace.netns, name=namespace.name)
         inside = self.now.processes.get(namespace.pid) if namespace.pid is not None else None
-        if inside is None or whose.pod or whose.container or whose.name:
+        if whose.pod or whose.container or whose.name:
             return whose
+        if self.now.netns and namespace.netns == self.now.netns:
+            return replace(whose, service="", name=OWN)
+        if inside is None:
+            return replace(whose, service="")
         return replace(whose, service="", name=f"of {inside.name} ({inside.pid})")
 
     def named(self, counts: Mapping[int, int], most: int = 3) -> str:

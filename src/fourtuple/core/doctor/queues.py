@@ -9,7 +9,7 @@ from fourtuple.core.doctor.records import Rank, Trouble
 from fourtuple.core.limits.cures import Cure, Needs, at_hand_first
 from fourtuple.core.snapshot.records import HostNamespace
 from fourtuple.core.sockets.table import SOCK_DIAG, State, four_tuples
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 
 SOMAXCONN = "net.core.somaxconn"
 HALF_OPEN = (State.SYN_RECV, State.NEW_SYN_RECV)  # sock_diag reports the second as the first (inet_req_diag_fill())
@@ -45,7 +45,7 @@ def _full(patient: Patient, namespace: HostNamespace, place: int, waiting: int, 
     somaxconn = namespace.sysctls.get(SOMAXCONN, "")
     evidence = [f"its backlog is {format_count(holds - 1)}" + (f", {SOMAXCONN} is {somaxconn}" if somaxconn else "")]
     if drops:
-        evidence.append(f"{format_count(drops)} connections were dropped here since listen()")
+        evidence.append(_dropped(namespace, place))
     return Trouble(
         key="accept-queue",
         rank=rank_of(waiting, holds) or Rank.NEAR,
@@ -61,6 +61,13 @@ def _full(patient: Patient, namespace: HostNamespace, place: int, waiting: int, 
     )
 
 
+def _dropped(namespace: HostNamespace, place: int) -> str:
+    """How many connections a listener dropped, in one wording: joined findings have equal evidence once."""
+    row = namespace.listeners[place : place + 1]
+    count = format_things(int(row["drops"][0]), "connection")
+    return f"{count} dropped at {four_tuples(row)[0].source} since listen()"
+
+
 def _overflows(patient: Patient, namespace: HostNamespace) -> Iterator[Trouble]:
     """Accept queues that were full: since the namespace was made, or while --for watched."""
     moved = patient.moved("ListenOverflows", namespace)
@@ -69,10 +76,9 @@ def _overflows(patient: Patient, namespace: HostNamespace) -> Iterator[Trouble]:
     rank, count = moved
     table = namespace.listeners
     place = int(table["drops"].argmax()) if len(table) and table["drops"].any() else None
-    evidence = [f"ListenOverflows {patient.times(rank, count)}"]
-    if place is not None:
-        at = four_tuples(table[place : place + 1])[0].source
-        evidence.append(f"the most were dropped at {at}: {format_count(int(table['drops'][place]))} since listen()")
+    evidence = [] if place is None else [_dropped(namespace, place)]
+    if rank is not Rank.SO_FAR or place is None or int(table["drops"][place]) != count:
+        evidence.insert(0, f"ListenOverflows {patient.times(rank, count)}")
     yield Trouble(
         key="accept-queue-overflows",
         rank=rank,

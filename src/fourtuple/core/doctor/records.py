@@ -9,6 +9,8 @@ from fourtuple.core.backports import StrEnum
 from fourtuple.core.limits.cures import Cure
 from fourtuple.core.record import dataclass
 
+OWN = "this network namespace"  # in which doctor runs
+
 
 class Rank(StrEnum):
     """How bad it is; the worst first.
@@ -38,7 +40,7 @@ class Subject:
     """Whom a finding belongs to; what is empty, or None, does not apply or is not known.
 
     netns:     the network namespace, as in /proc/PID/ns/net; empty: the finding is of the whole host
-    name:      its name in ip-netns(8), or `of NAME (PID)`, by a process inside
+    name:      its name in ip-netns(8), OWN, or `of NAME (PID)`, by a process inside
     pod, container, service: as in Cgroup; container is the container's name, or else its ID
     pid, process: the process; of several the one with the most of what is counted
     uid:       the user, where the limit is the user's
@@ -65,7 +67,7 @@ class Subject:
         if self.process:
             words.append(f"{self.process} ({self.pid})")
         if self.name or (self.netns and not words):
-            words.append(f"the network namespace {self.name or self.netns}")
+            words.append(OWN if self.name == OWN else f"the network namespace {self.name or self.netns}")
         return ", ".join(words) or "the host"
 
 

@@ -14,6 +14,7 @@ class Needs(StrEnum):
     RESTART = "a restart"
     CODE = "a code change"
     ROOT = "root"
+    RESOURCE = "root with CAP_SYS_RESOURCE"  # which root in a container may lack
     OTHERS = "another machine's administrator"
 
 
@@ -38,5 +39,5 @@ class Cure:
 
 def at_hand_first(cures: Iterable[Cure], *, root: bool) -> tuple[Cure, ...]:
     """The remedies in the given order, those first that this user can apply now. root: this user is root"""
-    at_hand = {Needs.NOTHING, Needs.SETTING, Needs.RESTART} | ({Needs.ROOT} if root else set())
+    at_hand = {Needs.NOTHING, Needs.SETTING, Needs.RESTART} | ({Needs.ROOT, Needs.RESOURCE} if root else set())
     return tuple(sorted(cures, key=lambda cure: cure.needs not in at_hand))

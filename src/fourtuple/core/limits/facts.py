@@ -78,6 +78,7 @@ class ProcessFacts:
     """A running process, or one that would be started from here; None: absent, not readable, or not requested.
 
     files_open:   descriptors numbered below the soft limit; None: may not be read
+    files_unsure: some of files_open may be at or above the soft limit: their numbers may not be read
     files_most:   upper bound of files_open if that is None: the size of the descriptor table (FDSize)
     uid_threads:  threads of all processes of the user
     capabilities: effective capabilities, as bits
@@ -102,6 +103,7 @@ class ProcessFacts:
     sockets: frozenset[int] | None
     rings: int | None
     epolls: int | None
+    files_unsure: bool = False
 
     @property
     def may_bind_any_port(self) -> bool:

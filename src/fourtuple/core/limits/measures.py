@@ -13,12 +13,15 @@ from fourtuple.core.limits.load import GIGABIT, link_of
 from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.releases import SYN_QUEUE_PLUS_1
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.time_wait import TIME_WAIT_S
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.limits.verdicts import Case, Measure
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.units import format_count, format_duration, format_size, format_things
 
+SOONER = "keep connections open and reuse them, or let the server close first"  # where tcp_tw_reuse works
+FILES_UNSURE = "some of them may be at or above the limit, where they do not count: only root sees their numbers"
+BOTH_ENDS = "both ends of a connection are on this host and take a file each, so room is (fs.file-max − in use) / 2"
 TUPLES = 65_535  # port 0 cannot be requested
 FILE_MAX_SLACK = 32  # files, for each CPU: nr_files is a per-CPU counter (fs/file_table.c, percpu_counter batch)
 RTO_MAX_S = 120.0  # TCP_RTO_MAX, include/net/tcp.h
@@ -96,10 +99,17 @@ def time_wait(case: Case) -> Measure | None:
     if value is None or case.ports is None or facts is None:
         return None
     waiting = case.ports.waiting
-    rate = case.ports.ceiling / TIME_WAIT_S
+    kept_s = case.ports.kept_ms / 1000
     note = f"{format_count(waiting)} of these 4-tuples are in TIME_WAIT" if waiting else ""
-    more = f"at most {rate:,.0f} connections per second if the client closes first"
-    return Measure(str(value), stops=False, note="; ".join(filter(None, (note, more))))
+    if not kept_s:
+        return Measure(
+            str(value), stops=False, note="after bind() to a port, connect() takes it from TIME_WAIT at once"
+        )
+    more = f"at most {case.ports.ceiling / kept_s:,.0f} connections per second if the client closes first"
+    if case.ports.kept_ms == TIME_WAIT_MS:
+        return Measure(str(value), stops=False, note="; ".join(filter(None, (note, more))))
+    again = f"connect() takes a port again after {format_duration(kept_s)} in TIME_WAIT"
+    return Measure(str(value), stops=False, note="; ".join(filter(None, (note, more, again))), fix=SOONER)
 
 
 def files(case: Case) -> Measure | None:
@@ -113,6 +123,8 @@ def files(case: Case) -> Measure | None:
         most = process.files_most or soft
         return Measure(value, soft, None, Interval(max(0, soft - most), soft), exact=False, note=note)
     room = Interval.of(found.room)
+    if process.files_unsure:
+        return Measure(value, soft, found.in_use, room, exact=False, note=FILES_UNSURE)
     if process.rings and case.role is Role.SERVER:
         note = (
             f"the process has {process.rings} io_uring rings, whose sockets need no descriptor; the kernel does not"
@@ -132,7 +144,8 @@ def file_max(case: Case) -> Measure | None:
     if found is None or found.room is None:
         return found
     slack = FILE_MAX_SLACK * case.cpus
-    return replace(found, room=found.room.widened(slack), note="the kernel counts per CPU")
+    both = f"{BOTH_ENDS}; " if case.here else ""
+    return replace(found, room=found.room.widened(slack), note=f"{both}the kernel counts per CPU")
 
 
 def watches(case: Case) -> Measure | None:

@@ -32,7 +32,7 @@ from fourtuple.core.limits.attribution import NOT_ATTRIBUTED, NOT_RELEASED, Conn
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.limits.pools import NOTHING_HIDDEN, Hidden, OwnedPorts, PerPool, Pools, pooled, searched
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.time_wait import Reuse, reuse_of
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS, Reuse, kept_ms, reuse_of
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.columns import Mask, Numbers, in_states, is_wildcard, numbers_among, port_mask
 from fourtuple.core.sockets.ends import destination_numbers
@@ -75,6 +75,7 @@ class PortRoom:
     unattributed: ports of the range for which the kernel does not report what chose them
     hidden:  at most so many ports of the range are held by sockets that the kernel does not list
     waiting: 4-tuples of these routes in TIME_WAIT that cannot be reused yet
+    kept_ms: how long a connection in TIME_WAIT keeps its 4-tuple, at most
     """
 
     pairs: int
@@ -87,6 +88,7 @@ class PortRoom:
     unattributed: int
     hidden: int
     waiting: int
+    kept_ms: int = TIME_WAIT_MS
 
     @classmethod
     def together(cls, parts: Sequence[Self]) -> Self:
@@ -101,6 +103,7 @@ class PortRoom:
             routes=tuple(itertools.chain.from_iterable(part.routes for part in parts))[:MOST_ROUTES],
             because=tuple(dict.fromkeys(itertools.chain.from_iterable(part.because for part in parts))),
             waiting=sum(part.waiting for part in parts),
+            kept_ms=max(part.kept_ms for part in parts),
         )
 
 
@@ -191,7 +194,15 @@ class PortUse:
             unattributed=int((self.not_attributed(facts) & automatic).sum()),
             hidden=hidden,
             waiting=int(waiting.sum()),
+            kept_ms=self._kept_ms(facts, strategy),
         )
+
+    def _kept_ms(self, facts: PortFacts, strategy: Strategy) -> int:
+        if strategy is Strategy.BIND0:
+            return TIME_WAIT_MS  # bind() takes no port that a socket in TIME_WAIT got by bind()
+        if strategy is Strategy.EXPLICIT:
+            return 0 if facts.timestamps else TIME_WAIT_MS
+        return kept_ms(facts, loopback=self.space.stays_on_loopback)
 
     def not_attributed(self, facts: PortFacts) -> Mask:
         """(65536,): ports of connected sockets that connect() may be unable to choose for other destinations."""

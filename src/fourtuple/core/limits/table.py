@@ -185,8 +185,7 @@ LIMITS: tuple[Limit, ...] = (
         ),
         default="2: reuse on loopback only; delay 1,000 ms",
         formula="the end that closes first keeps the 4-tuple for 60 s, or for the reuse delay if reuse is allowed: at"
-        " most"
-        " ports / 60 s new connections per second for each source address and destination",
+        " most ports / that time new connections per second for each source address and destination",
         seen="connect() fails at once, at a rate that worked during the first minute",
         call="connect()",
         errno=errno.EADDRNOTAVAIL,

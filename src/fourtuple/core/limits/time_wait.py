@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.limits.facts import PortFacts
 from fourtuple.core.sockets.table import MAPPED, Sockets, State
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_duration
 
 TIME_WAIT_MS = 60_000  # TCP_TIMEWAIT_LEN, include/net/tcp.h
 TIME_WAIT_S = TIME_WAIT_MS / 1000
@@ -21,10 +21,11 @@ TOO_YOUNG = (
 TIME_WAIT_TIMER = 3  # idiag_timer of a socket in TIME_WAIT, or closed and in FIN_WAIT2 (net/ipv4/inet_diag.c)
 
 
-def waiting_text(count: int) -> str:
-    """What becomes of so many 4-tuples in TIME_WAIT, as a sentence."""
+def waiting_text(count: int, kept_ms: int) -> str:
+    """What becomes of so many 4-tuples in TIME_WAIT, as a sentence. kept_ms: how long each is kept"""
     are, they = ("is", "it becomes") if count == 1 else ("are", "they become")
-    return f"{format_count(count)} of the 4-tuples in use {are} in TIME_WAIT; {they} free within {TIME_WAIT_S:.0f} s"
+    within = format_duration(kept_ms / 1000)
+    return f"{format_count(count)} of the 4-tuples in use {are} in TIME_WAIT; {they} free within {within}"
 
 
 class Reuse(IntEnum):

@@ -14,6 +14,7 @@ from fourtuple.core.limits.meters import Meter
 from fourtuple.core.limits.ports import PortRoom, Route
 from fourtuple.core.limits.remarks import Remark
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS
 from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.space.endpoints import Resolved
@@ -92,6 +93,7 @@ class Measure:
     exact:    the kernel counts the same way; False: an estimate
     stops:    the limit stops connections; False: it limits only speed or behaviour
     note:     why the number is not exact, or where the limit applies
+    fix:      in place of the row's, where some of that is done already; empty: the row's
     """
 
     value: str | None
@@ -101,6 +103,7 @@ class Measure:
     exact: bool = True
     stops: bool = True
     note: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Limits:
     resolved: names among the destinations that have several addresses
     can_probe: --probe can tell more here
     behaviours: what is known of this kernel's behaviour
+    kept_ms:  how long a connection in TIME_WAIT keeps its 4-tuple, at most
     """
 
     role: Role
@@ -206,10 +210,16 @@ class Limits:
     resolved: tuple[Resolved, ...] = ()
     can_probe: bool = True
     behaviours: tuple[Behaviour, ...] = ()
+    kept_ms: int = TIME_WAIT_MS
 
     @property
     def tightest(self) -> Verdict | None:
         return self.verdicts[0] if self.binding else None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing that was read tells how many more connections fit."""
+        return self.room is None and not self.full
 
     @property
     def is_used_up(self) -> bool:

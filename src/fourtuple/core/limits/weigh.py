@@ -41,7 +41,7 @@ def _verdict(limit: Limit, measure: Measure) -> Verdict:
         errno=name_of(limit.errno) if limit.errno else "",
         counter=limit.counter,
         seen=limit.seen,
-        fix=limit.fix,
+        fix=measure.fix or limit.fix,
         needs=limit.needs,
         note=measure.note,
     )

@@ -13,7 +13,7 @@ from fourtuple.core.limits.cost import CLIENT_END_BYTES, SERVER_END_BYTES
 from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.limits.ports import PortRoom
 from fourtuple.core.limits.strategy import Strategy
-from fourtuple.core.limits.time_wait import TIME_WAIT_S, kept_ms, waiting_text
+from fourtuple.core.limits.time_wait import TIME_WAIT_MS, TIME_WAIT_S, kept_ms, waiting_text
 from fourtuple.core.limits.verdicts import ROOM, Verdict
 from fourtuple.core.plan.claims import Reservation
 from fourtuple.core.plan.nat import NatBudget
@@ -140,6 +140,7 @@ class Fit:
     resolved:     names among the destinations that have several addresses
     full:         listeners at the destinations, on this host, whose accept queue is full now
     waiting:      4-tuples in TIME_WAIT that cannot be reused yet
+    kept_ms:      how long a connection in TIME_WAIT keeps its 4-tuple, at most
     """
 
     wanted: int
@@ -174,6 +175,7 @@ class Fit:
     resolved: tuple[Resolved, ...] = ()
     full: tuple[str, ...] = ()
     waiting: int = 0
+    kept_ms: int = TIME_WAIT_MS
 
     @property
     def wanted_each(self) -> int:
@@ -308,7 +310,7 @@ def _port_ways(check: Check, means: Means, wanted: int) -> Iterator[Way]:
     space, ports = means.space, means.ports
     sources, destinations = space.sources.size, space.destinations.size
     if 0 < wanted - ports.room.most <= ports.waiting:
-        yield Way(check.limit, False, f"wait: {waiting_text(ports.waiting)}", "", ())
+        yield Way(check.limit, False, f"wait: {waiting_text(ports.waiting, ports.kept_ms)}", "", ())
     if means.strategy is Strategy.BIND0:
         if means.noport >= wanted:
             text = "set IP_BIND_ADDRESS_NO_PORT before bind(): then each destination has its own ports"

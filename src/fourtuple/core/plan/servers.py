@@ -95,7 +95,7 @@ def server_checks(servers: Sequence[LocalServer], full: Sequence[str], wanted: i
 
 
 def server_ways(servers: Sequence[LocalServer], checks: Sequence[Check], wanted: int) -> Iterator[Way]:
-    """Yield how each server whose files are too few can have more. Its hard limit can be raised by root only."""
+    """Yield how each server whose files are too few can have more. Raising its hard limit takes CAP_SYS_RESOURCE."""
     short = {check.limit for check in checks if check.says in (Says.BLOCKS, Says.PERHAPS)}
     for server in servers:
         process = server.world.process
@@ -106,6 +106,7 @@ def server_ways(servers: Sequence[LocalServer], checks: Sequence[Check], wanted:
         by_root = hard is not None and to > hard
         text = (
             f"a higher limit for {server.name} while it runs, if it does not keep to the one that it read at its start"
-            f" (prlimit --pid {server.pid} --nofile={to}:{max(to, hard or to)}); and for good, LimitNOFILE= of its unit"
+            f" (prlimit --pid {server.pid} --nofile={to}:{max(to, hard or to)}); and for good, where it is"
+            " started (LimitNOFILE= of a unit, --ulimit nofile= of a container, limits.conf)"
         )
         yield Way(server.limit, by_root, text, "", ())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.errors import CannotError, UsageError
 from fourtuple.core.limits.facts import Memory, Motion, PortFacts, ProcessFacts, World
+from fourtuple.core.limits.settings import PORT_RANGE
 from fourtuple.core.numbers import number_of
 from fourtuple.core.plan.claims import Claim
 from fourtuple.core.snapshot.host import Origin
@@ -28,8 +29,12 @@ T = TypeVar("T")
 ANY_PROGRAM = "a program started there"
 SHELL = 0  # the PID of the program that a paste's `ulimit -a` speaks of
 NO_ROUTE = "the snapshot has no route there"
+NOT_THERE = "the snapshot does not have it"
 NO_PROCESS = "the snapshot has no such process"
 NO_LISTING, LISTING = "the snapshot does not list them", "Paste the output of ss -tanp, too."
+# What a paste may lack for `limits`, each with the commands whose output tells it.
+PORT_SETTINGS = (PORT_RANGE, "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_timestamps")
+OF_PORTS, OF_FILES, OF_MEMORY = f"sysctl {' '.join(PORT_SETTINGS)}", "ulimit -a", "cat /proc/meminfo"
 
 
 class Recorded:
@@ -144,7 +149,7 @@ class Recorded:
         raise UsageError(
             f"the source address towards {address}",
             "the snapshot has neither routes nor addresses",
-            "Name it: --from ADDRESS.",
+            "Name it: --from ADDRESS; or paste the output of ip address and ip route, too.",
         )
 
     def addresses(self) -> list[Address]:
@@ -220,12 +225,15 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
     sysctls = {**snapshot.sysctls, **inside.sysctls}
     why_not = dict(inside.why_not)
     if process is None:
-        why_not["open files, locked memory and processes"] = "a snapshot knows them by process (--pid)"
+        by_process = "a snapshot knows them by process (--pid)"
+        why_not["open files, locked memory and processes"] = _lacking(snapshot, by_process, OF_FILES)
     ports = inside.ports if inside.read_from else None
     if inside.ports is None:
-        why_not.setdefault("the port range", "the snapshot does not have it")
-    elif ports is None:
+        why_not.setdefault("the port range", _lacking(snapshot, NOT_THERE, OF_PORTS))
+    if not inside.read_from:
         why_not.setdefault("source ports", f"{NO_LISTING}. {LISTING}")
+    if snapshot.memory.free_bytes is None:
+        why_not["memory of the host"] = _lacking(snapshot, NOT_THERE, OF_MEMORY)
     memory = None
     if cgroup and cgroup.memory_most_bytes is not None and cgroup.memory_bytes is not None:
         free_bytes = cgroup.memory_most_bytes - cgroup.memory_bytes + (cgroup.files_bytes or 0)
@@ -255,6 +263,11 @@ def world_of(snapshot: Snapshot, inside: HostNamespace, pid: int | None) -> Worl
         unlisted=inside.unlisted,
         behaviours=snapshot.behaviours,
     )
+
+
+def _lacking(snapshot: Snapshot, why: str, command: str) -> str:
+    """Why something is not known; of a paste, which has no user, also the command whose output would tell it."""
+    return f"{why}. Paste the output of {command}, too." if snapshot.uid is None else why
 
 
 def origin_of_all(snapshot: Snapshot) -> Origin:
@@ -291,6 +304,7 @@ def _facts(snapshot: Snapshot, inside: HostNamespace, process: HostProcess | Non
         sockets=_inodes(inside, found.pid),
         rings=found.rings,
         epolls=found.epolls,
+        files_unsure=found.files_unsure,
     )
 
 

@@ -83,7 +83,7 @@ def to_json(snapshot: Snapshot) -> bytes:
     written = {each.name: getattr(snapshot, each.name) for each in fields(Snapshot)}
     written["namespaces"] = {name: dict(_written(namespace, unseen)) for name, namespace in snapshot.namespaces.items()}
     written["unseen"] = unseen
-    del written["version"], written["source"]
+    del written["version"], written["source"], written["netns"]
     return msgspec.json.encode({"fourtuple_snapshot": VERSION} | written, enc_hook=_plain)
 
 
@@ -102,7 +102,7 @@ def from_snapshot_json(text: bytes, source: str = "") -> Snapshot:
         if (left := left - len(namespaces[name].sockets)) < 0:
             raise ValueError(f"it has more than {MOST_SOCKETS:,} sockets")
     values = {each.name: getattr(written, each.name) for each in fields(Snapshot)}
-    return Snapshot(**values | {"namespaces": namespaces, "version": version, "source": source})
+    return Snapshot(**values | {"namespaces": namespaces, "version": version, "source": source, "netns": ""})
 
 
 def _written(namespace: HostNamespace, unseen: list[str]) -> Iterator[tuple[str, Any]]:

@@ -55,7 +55,8 @@ class HostProcess:
 
     cgroup:        a key of Snapshot.cgroups; empty: unknown
     netns:         a key of Snapshot.namespaces, such as `net:[4026531840]`; empty: not visible
-    files_open:    its descriptors; None: not visible
+    files_open:    its descriptors below the soft limit; None: not visible
+    files_unsure:  as in ProcessFacts
     files_most:    upper bound of files_open if that is None: the size of its descriptor table (FDSize)
     processes_soft, memlock_soft_bytes: None also where unlimited
     capabilities, of_host, rings, epolls: as in ProcessFacts
@@ -74,6 +75,7 @@ class HostProcess:
     files_soft: int | None = None
     files_hard: int | None = None
     files_most: int | None = None
+    files_unsure: bool = False
     processes_soft: int | None = None
     memlock_soft_bytes: int | None = None
     capabilities: int = 0
@@ -123,8 +125,9 @@ class HostNamespace:
 
     netns:     its name in /proc/PID/ns/net, such as `net:[4026531840]`
     name:      as ip-netns(8) knows it; empty: no name
-    pid:       a process inside, the one with the lowest PID; None: none is visible
-    cgroup:    that of this process, a key of Snapshot.cgroups; empty: unknown
+    pid:       a process inside, the one that runs longest, but neither the one that read this nor an ancestor of it;
+               None: none is visible
+    cgroup:    that of this process, or of the one that read this, a key of Snapshot.cgroups; empty: unknown
     ports:     the settings of its source ports; None: not readable
     sysctls, sockstat, counters, unlisted, tracked, neighbours: as in World; neighbours6: of IPv6
     sockets:   dtype SOCKET, all but the listening ones; `read_from` is the source of the listing
@@ -170,6 +173,7 @@ class Snapshot:
 
     at_s:     seconds since the epoch
     uid:      the user who made it; 0 sees most; None: unknown, as of a paste
+    netns:    the network namespace of who made it, on this host; empty: it comes from a file
     source:   what it was read from: `this host`, a file's name, or `ss -s, dmesg`
     sysctls:  those of the whole host (fs.*, kernel.*, vm.*)
     counters: those of the whole host, such as `softnet_stat.dropped`, `vmstat.oom_kill`, `eth0.rx_missed_errors`
@@ -183,6 +187,7 @@ class Snapshot:
     host: str = ""
     kernel: str = ""
     uid: int | None = None
+    netns: str = ""
     source: str = ""
     version: int = VERSION
     behaviours: tuple[Behaviour, ...] = ()

@@ -176,6 +176,12 @@ class TupleSpace:
         return self.sources.size * self.destinations.size
 
     @property
+    def stays_on_loopback(self) -> bool:
+        """Whether all 4-tuples have an address of 127.0.0.0/8 or ::1."""
+        targets = [self.address(addresses.parts[0].start) for addresses, _ in self.destinations.parts]
+        return self.address(self.sources[0]).is_loopback or all(target.is_loopback for target in targets)
+
+    @property
     def size(self) -> int:
         """How many 4-tuples there are, exactly."""
         return self.ports.size * self.pairs

@@ -1,7 +1,8 @@
 """The warnings of a census: which pairs are about to run out of ports, and why."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fourtuple.core.census.records import Census, DestinationCount, PairCount
 from fourtuple.core.limits.facts import PortFacts
@@ -32,7 +33,7 @@ def _blocked(census: Census) -> Iterator[str]:
 
 def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
     rows = [row for row in census.rows if isinstance(row, PairCount | DestinationCount)]
-    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT or _perhaps_none(row)]
+    worth = [row for row in rows if (row.percent or 0) >= HALF_PERCENT]
     for row in worth[:MOST_ALARMS]:
         where = f"{row.source} → {row.destination}"
         left = row.left.most if row.left else 0
@@ -49,12 +50,6 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
                 f"{where} has {format_things(left, 'port')} left: {CAUSES[cause_of(row)].says}."
                 f" fourtuple why EADDRNOTAVAIL --dest {row.destination} shows the remedies"
             )
-        elif _perhaps_none(row):
-            checks = f". fourtuple limits {row.destination} --probe checks that"
-            yield (
-                f"{where} may have no port left: the sockets on the remaining ports may have called bind(address, 0)"
-                f" before connect(){checks * census.can_probe}"
-            )
         else:
             half = format_count((row.usable or 0) // 2)
             cure = f"{IN_TURN.linux} with IP_LOCAL_PORT_RANGE on the socket avoids that; this kernel does not"
@@ -63,10 +58,26 @@ def _pairs(census: Census, facts: PortFacts | None) -> Iterator[str]:
             yield f"{where} uses half of the range: each connect() tries {half} ports or more. {cure}"
     if len(worth) > MOST_ALARMS:
         yield f"{len(worth) - MOST_ALARMS} more pairs are short of ports"
+    yield from _perhaps_none([row for row in rows if row not in worth], rows, can_probe=census.can_probe)
 
 
-def _perhaps_none(pair: PairCount | DestinationCount) -> bool:
-    return pair.left is not None and pair.left.most > 0 == pair.left.least
+def _perhaps_none(
+    others: Sequence[PairCount | DestinationCount], rows: Sequence[PairCount | DestinationCount], *, can_probe: bool
+) -> Iterator[str]:
+    """One sentence about all pairs that lack ports if the sockets of other pairs called bind(address, 0).
+
+    Not where one pair alone fills the range: connect() without bind() does so, too, and takes no port from other pairs.
+    """
+    perhaps = [row for row in others if row.left is not None and row.left.most > 0 == row.left.least]
+    if not perhaps or any(row.used >= MOST_PERCENT / 100 * (row.usable or math.inf) for row in rows):
+        return
+    first = perhaps[0]
+    more = f" and {format_things(len(perhaps) - 1, 'more pair')}" if len(perhaps) > 1 else ""
+    checks = f". fourtuple limits {first.destination} --from {first.source} --probe checks that"
+    yield (
+        f"{first.source} → {first.destination}{more} may have no port left: the sockets on the remaining ports may have"
+        f" called bind(address, 0) before connect(){checks * can_probe}"
+    )
 
 
 def cause_of(pair: PairCount | DestinationCount) -> str:

@@ -4,7 +4,9 @@ import errno
 import os
 from collections.abc import Iterator
 
+from fourtuple.core.errnos import name_of
 from fourtuple.core.limits.strategy import Strategy
+from fourtuple.core.limits.table import LIMITS as ALL_LIMITS
 from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.limits.verdicts import Limits, Verdict
 from fourtuple.core.sockets.role import Role
@@ -18,22 +20,28 @@ SHOWN = 5  # lines, unless all are asked for
 NUMBERS = (Column("ceiling", 14), Column("in use", 8), Column("room", 21))
 LIMITS = (Column("  limit", 31, is_text=True), *NUMBERS)
 ROUTES = (Column("route", 29, is_text=True), *NUMBERS)
+SOMAXCONN = "net.core.somaxconn"
 MARK = "▸"
 
 
 def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = False) -> Iterator[str]:
     """The room and its limits. from_here: of no process that runs, but of one that would be started here"""
-    yield from wrapped("", f"room for {_room(limits.room)} more connections {_where(limits)}")
+    if limits.full:
+        yield from _full(limits)
+    once = "once it accepts: " if len(limits.full) == 1 else "once they accept: " if limits.full else ""
+    if limits.is_unknown:
+        yield from wrapped("", "how many more connections fit is unknown")
+        yield from _unknown(limits)
+    else:
+        yield from wrapped("", f"{once}room for {_room(limits.room)} more connections {_where(limits)}")
     if from_here:
         yield from wrapped("for         ", "a program started from this shell; --pid PID asks for one that runs")
     for resolved in limits.resolved:
         yield from wrapped("name        ", several_addresses(resolved))
     if limits.tightest:
         yield from _reason(limits.tightest)
-    for name in limits.full:
-        yield from wrapped("but now     ", full_queue(name))
     if limits.waiting:
-        yield from wrapped("TIME_WAIT   ", waiting_text(limits.waiting))
+        yield from wrapped("TIME_WAIT   ", waiting_text(limits.waiting, limits.kept_ms))
     for reason in limits.because:
         yield from wrapped("not exact   ", reason)
     if limits.because and limits.can_probe and limits.strategy not in (Strategy.EXPLICIT, Strategy.BIND0):
@@ -46,10 +54,14 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
     stopping = [verdict for verdict in limits.verdicts if verdict.stops]
     others = [verdict for verdict in limits.verdicts if not verdict.stops]
     shown = stopping if everything else stopping[:SHOWN]
-    yield from table_lines(LIMITS, [_row(each, MARK if each is limits.tightest else " ") for each in shown])
+    if shown:
+        yield from table_lines(LIMITS, [_row(each, MARK if each is limits.tightest else " ") for each in shown])
     if everything:
         for verdict in stopping:
-            if verdict.note and _is_estimate(verdict) and verdict is not limits.tightest:
+            is_said = verdict.note == "; ".join(limits.because) or (
+                verdict is limits.tightest and _is_estimate(verdict)
+            )
+            if verdict.note and not verdict.exact and not is_said:
                 yield from wrapped("  ~ ", f"{verdict.title}: {verdict.note}")
         yield from _routes(limits)
         yield ""
@@ -60,18 +72,35 @@ def limits_lines(limits: Limits, *, everything: bool = False, from_here: bool = 
     else:
         yield from wrapped("  … ", f"{len(stopping[SHOWN:]) + len(others)} more; --all shows them and every route")
     yield from _remarks(limits)
-    if limits.unknown:
-        yield ""
-        yield "unknown"
-        by_reason: dict[str, list[str]] = {}
-        for name, why in limits.unknown.items():
-            by_reason.setdefault(why, []).append(name)
-        for why, names in by_reason.items():
-            yield from wrapped("  ", f"{', '.join(names)}: {why}")
+    if not limits.is_unknown:
+        yield from _unknown(limits)
+
+
+def _unknown(limits: Limits) -> Iterator[str]:
+    if not limits.unknown:
+        return
+    yield ""
+    yield "unknown"
+    by_reason: dict[str, list[str]] = {}
+    for name, why in limits.unknown.items():
+        by_reason.setdefault(why, []).append(name)
+    for why, names in by_reason.items():
+        yield from wrapped("  ", f"{', '.join(names)}: {why}")
+
+
+def _full(limits: Limits) -> Iterator[str]:
+    """What stops connections before any limit does: accept queues that are full now."""
+    for name in limits.full:
+        yield from wrapped("", full_queue(name))
+    (queues,) = (limit for limit in ALL_LIMITS if limit.name == SOMAXCONN)
+    yield from _symptom(queues.call, name_of(queues.errno), queues.seen)
+    yield from wrapped("do          ", queues.fix)
+    yield from wrapped("needs       ", queues.needs)
+    yield ""
 
 
 def _where(limits: Limits) -> str:
-    process = f"of {limits.process} ({limits.pid})"
+    process = f"of {limits.process}{f' ({limits.pid})' * bool(limits.pid)}"
     if limits.role is Role.SERVER:
         return f"to the listeners {process}"
     if not limits.routes or limits.routes[0].destination is None:
@@ -88,18 +117,21 @@ def _reason(verdict: Verdict) -> Iterator[str]:
     value = f": {verdict.value}" if verdict.value else ""
     used = f", {format_count(verdict.in_use)} in use" if verdict.in_use is not None else ""
     yield from wrapped("because of  ", f"{verdict.title} ({verdict.limit}{value}){used}")
-    if verdict.errno:
-        number = getattr(errno, verdict.errno)
-        fails = "fail" if "," in verdict.call else "fails"
-        yield from wrapped(
-            "symptom     ", f'{verdict.call} {fails} with {verdict.errno} ({number}) "{os.strerror(number)}"'
-        )
-    else:
-        yield from wrapped("symptom     ", verdict.seen)
+    yield from _symptom(verdict.call, verdict.errno, verdict.seen)
     if verdict.note and _is_estimate(verdict):
         yield from wrapped("basis       ", verdict.note)
     yield from wrapped("do          ", verdict.fix)
     yield from wrapped("needs       ", verdict.needs)
+
+
+def _symptom(call: str, name: str, seen: str) -> Iterator[str]:
+    """name: of the errno of the call; empty: no call fails"""
+    if not name:
+        yield from wrapped("symptom     ", seen)
+        return
+    number = getattr(errno, name)
+    fails = "fail" if "," in call else "fails"
+    yield from wrapped("symptom     ", f'{call} {fails} with {name} ({number}) "{os.strerror(number)}"')
 
 
 def _row(verdict: Verdict, mark: str) -> TableRow:

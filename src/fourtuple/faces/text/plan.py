@@ -34,7 +34,7 @@ def plan_lines(fit: Fit) -> Iterator[str]:
     for name in fit.full:
         yield from wrapped("  but now     ", full_queue(name))
     if fit.waiting:
-        yield from wrapped("  TIME_WAIT   ", waiting_text(fit.waiting))
+        yield from wrapped("  TIME_WAIT   ", waiting_text(fit.waiting, fit.kept_ms))
     for check in fit.checks:
         if check.says is Says.UNKNOWN:
             yield from wrapped("  unknown     ", f"{check.title}: {check.note}")

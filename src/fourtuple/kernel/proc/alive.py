@@ -6,7 +6,8 @@ listed with another PID, next to the one in its mark (/proc/PID/status, NSpid).
 """
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Set
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def _is_alive(marked: str, proc: Path, inside: Callable[[], set[tuple[str, str, 
 def boot_id(proc: Path = PROC) -> str:
     """The ID of the current boot; it changes when the host restarts. Empty if it is hidden."""
     return text_of(proc / "sys/kernel/random/boot_id").strip()
+
+
+def oldest_first(pids: Iterable[int], last: Set[int], proc: Path = PROC) -> list[int]:
+    """The processes in the order in which they started; those of `last`, and those that have ended, at the end."""
+
+    def rank(pid: int) -> tuple[bool, int]:
+        started = number_of(_began(proc, str(pid)))
+        return pid in last, sys.maxsize if started is None else started
+
+    return sorted(pids, key=rank)
 
 
 def _world(proc: Path) -> tuple[str, str]:

@@ -30,7 +30,12 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
     soft, hard = limits.get("Max open files", (None, None))
     if soft is None:
         why_not["RLIMIT_NOFILE"] = f"{folder / 'limits'} does not contain it"
-    descriptors = _descriptors(folder, why_not)
+    table = first_number(status.get("FDSize", ""))
+    descriptors = _descriptors(folder)
+    if descriptors is not None:
+        files_open, files_unsure = soft and _open_below(soft, descriptors, folder), False
+    else:
+        files_open, files_unsure = _counted(folder, soft, table, why_not)
     links = None
     if details and descriptors is not None:
         links = [link_of(folder / "fd" / str(number)) for number in descriptors]
@@ -44,8 +49,8 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
         uid=uid,
         files_soft=soft,
         files_hard=hard,
-        files_open=None if descriptors is None or soft is None else _open_below(soft, descriptors, folder),
-        files_most=first_number(status.get("FDSize", "")),
+        files_open=files_open,
+        files_most=table,
         memlock_soft_bytes=memlock_soft_bytes,
         processes_soft=processes_soft,
         uid_threads=_threads_of(uid, folder.parent) if counts_threads and uid else None,
@@ -54,6 +59,7 @@ def read_process(folder: Path, why_not: dict[str, str], *, details: bool = True)
         sockets=None if links is None else frozenset(inode for inode in map(inode_of, links) if inode is not None),
         rings=None if links is None else links.count("anon_inode:[io_uring]"),
         epolls=None if links is None else links.count("anon_inode:[eventpoll]"),
+        files_unsure=files_unsure,
     )
 
 
@@ -94,13 +100,38 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _descriptors(folder: Path, why_not: dict[str, str]) -> list[int] | None:
+def _descriptors(folder: Path) -> list[int] | None:
+    """The numbers of the descriptors; None: this user may not list them."""
     try:
         numbers = map(number_of, os.listdir(folder / "fd"))
         return [number for number in numbers if number is not None]
-    except OSError as error:
-        why_not["open files"] = f"{folder / 'fd'}: {error.strerror}; root may read it"
+    except OSError:
         return None
+
+
+def _counted(folder: Path, soft: int | None, table: int | None, why_not: dict[str, str]) -> tuple[int | None, bool]:
+    """As `counted_at_most`, of a process whose descriptors this user may not list."""
+    try:
+        count = os.stat(folder / "fd").st_size  # since Linux 6.2
+    except OSError:
+        count = 0
+    if not count:
+        why_not["open files"] = f"{folder / 'fd'}: this user may not list it; root may"
+    return counted_at_most(count, soft, table)
+
+
+def counted_at_most(count: int, soft: int | None, table: int | None) -> tuple[int | None, bool]:
+    """(how many descriptors count against the soft limit at most, whether they may be fewer), by their number alone.
+
+    A descriptor at or above the limit, as an inherited one may be, does not count. There is none in a table that small.
+
+    count: all descriptors; 0: not known
+    soft:  the limit; None: there is none, or it is not known
+    table: the size of the descriptor table; None: not known
+    """
+    if not count or soft is None:
+        return count or None, False
+    return min(count, soft), table is None or table > soft
 
 
 def _open_below(soft: int, descriptors: Iterable[int], folder: Path) -> int:

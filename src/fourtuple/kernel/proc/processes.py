@@ -26,7 +26,7 @@ from fourtuple.core.snapshot.belonging import path_of
 from fourtuple.core.snapshot.records import HostProcess
 from fourtuple.core.units import format_count
 from fourtuple.kernel.proc.files import PROC, read_at
-from fourtuple.kernel.proc.pid import WHOLE_HOST
+from fourtuple.kernel.proc.pid import WHOLE_HOST, counted_at_most
 from fourtuple.kernel.syscalls import compare_files
 
 LINKS_MOST = 250_000  # descriptors whose links are read in one sweep: about 0.6 s of CPU
@@ -123,7 +123,8 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
     if not status or (mapped_kib is None and b"\nState:\tZ" not in status):
         return None
     soft, hard, processes_soft, memlock_soft_bytes = _limits(read_at(f"{pid}/limits", folder))
-    files = _count_files(folder, pid, soft)
+    table = _number(_field(status, b"\nFDSize:"))
+    files, files_unsure = _count_files(folder, pid, soft, table)
     netns = ""
     with contextlib.suppress(OSError):
         netns = os.readlink(f"{pid}/ns/net", dir_fd=folder)
@@ -137,7 +138,8 @@ def _read_process(folder: int, pid: int, *, arguments: bool) -> _Read | None:
         files_open=files,
         files_soft=soft,
         files_hard=hard,
-        files_most=_number(_field(status, b"\nFDSize:")),
+        files_most=table,
+        files_unsure=files_unsure,
         processes_soft=processes_soft,
         memlock_soft_bytes=memlock_soft_bytes,
         capabilities=number_of(_field(status, b"\nCapEff:").decode(), 16) or 0,
@@ -187,18 +189,21 @@ def _arguments(folder: int, pid: int) -> tuple[str, ...]:
     return tuple(word.decode(errors="backslashreplace") for word in line.split(b"\0")) if line else ()
 
 
-def _count_files(folder: int, pid: int, soft: int | None) -> int | None:
-    """How many descriptors count against the soft limit: those below it. None: this user may not know."""
+def _count_files(folder: int, pid: int, soft: int | None, table: int | None) -> tuple[int | None, bool]:
+    """(how many descriptors count against the soft limit: those below it, whether they may be fewer).
+
+    None: this user may not know. table: the size of the descriptor table
+    """
     try:
         count = os.stat(f"{pid}/fd", dir_fd=folder).st_size  # since Linux 6.2
         if count and (soft is None or count < NEARLY_FULL * soft):
-            return count
+            return count, False
         numbers = [number for number in map(number_of, _names(folder, f"{pid}/fd")) if number is not None]
     except PermissionError:
-        return count or None
+        return counted_at_most(count, soft, table)
     except OSError:
-        return None
-    return sum(soft is None or number < soft for number in numbers)
+        return None, False
+    return sum(soft is None or number < soft for number in numbers), False
 
 
 def _names(folder: int, path: str) -> list[str]:

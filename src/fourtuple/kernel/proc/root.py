@@ -34,6 +34,14 @@ def read_parent(pid: int, proc: Path = PROC) -> int | None:
     return int(parent) if parent.isdecimal() else None
 
 
+def read_ancestors(pid: int, proc: Path = PROC) -> list[int]:
+    """The PIDs of the process and of its ancestors, as far as they are visible."""
+    found = [pid]
+    while (parent := read_parent(found[-1], proc)) and parent not in found:
+        found.append(parent)
+    return found
+
+
 def working_directory(pid: int, proc: Path = PROC) -> str:
     """The working directory of a process, within its root; `/` if it may not be read."""
     root, directory = link_of(proc / str(pid) / "root"), link_of(proc / str(pid) / "cwd")

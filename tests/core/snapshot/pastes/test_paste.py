@@ -671,3 +671,49 @@ def test_long_lines_take_no_long_time() -> None:
     fills = [" ", "a", "dev ", ": ", "a=1 ", "1", ":", "[", "("]
     for start, fill in itertools.product(starts, fills):
         paste(start + fill * 5000 + "!")
+
+
+SS_LTNP = """\
+State      Recv-Q Send-Q        Local Address:Port          Peer Address:Port Process
+LISTEN     3      128                 0.0.0.0:8080               0.0.0.0:*     users:(("node",pid=812,fd=11))
+LISTEN     0      511                    [::]:443                   [::]:*     users:(("nginx",pid=7,fd=6))
+"""
+NETSTAT_LTN = """\
+Active Internet connections (only servers)
+Proto Recv-Q Send-Q Local Address           Foreign Address         State
+tcp        3      0 0.0.0.0:8080            0.0.0.0:*               LISTEN
+tcp6       0      0 :::443                  :::*                    LISTEN
+"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "pids"),
+    [
+        ((SS_TAN, SS_LTNP), [812, 7]),
+        ((SS_LTNP, SS_TAN), [812, 7]),
+        ((SS_TAN, NETSTAT_LTN), []),
+        ((NETSTAT_LTN, SS_TAN, SS_TAN), []),
+        (("$ ss -Htan\n" + SS_TAN.partition("\n")[2], "$ ss -Hltn\n" + SS_LTNP.partition("\n")[2]), [812, 7]),
+    ],
+)
+def test_sockets_of_several_outputs_count_once(texts: tuple[str, ...], pids: list[int]) -> None:
+    """As the output has them that tells most: with backlogs and processes."""
+    inside = read("".join(texts))[1]
+
+    assert inside.listeners["local_port"].tolist() == [8080, 443]
+    assert inside.listeners["send_q"].tolist() == [128, 511]
+    assert inside.listener_pids.tolist() == pids
+    assert len(inside.sockets) == 3
+
+
+def test_a_connection_that_closed_between_two_outputs_is_as_the_later_one_has_it() -> None:
+    inside = read(SS_TAN + SS_TAN.replace("ESTAB    ", "TIME-WAIT"))[1]
+
+    assert sorted(inside.sockets["state"].tolist()) == sorted([State.TIME_WAIT, State.TIME_WAIT, State.CLOSE_WAIT])
+
+
+def test_listeners_that_share_a_port_stay_several() -> None:
+    """SO_REUSEPORT: one output lists them several times."""
+    shared = SS_LTNP + SS_LTNP.partition("\n")[2]
+
+    assert [len(read(text)[1].listeners) for text in (shared, SS_TAN + shared, shared + SS_TAN)] == [4, 4, 4]

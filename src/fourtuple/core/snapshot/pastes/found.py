@@ -23,7 +23,7 @@ MOST_SOCKETS = 1_000_000  # of a paste
 
 @dataclass(frozen=True, slots=True)
 class PastedSocket:
-    """A socket as text shows it; expires_ms None: not shown, pid None: not shown."""
+    """A socket as text shows it; expires_ms None: not shown, pid None: not shown. table: as in FoundParts"""
 
     state: State
     local: bytes
@@ -35,6 +35,12 @@ class PastedSocket:
     uid: int = 0
     pid: int | None = None
     expires_ms: int | None = None
+    table: int = 0
+
+    @property
+    def told(self) -> tuple[bool, bool, bool]:
+        """What its line tells that lines of other options or tools do not."""
+        return self.pid is not None, self.expires_ms is not None, self.state is State.LISTEN and self.send_q > 0
 
 
 @dataclass(slots=True)
@@ -43,11 +49,13 @@ class FoundParts:
 
     command: the words of the last prompt; empty: there was none
     sources: the tools, in the order in which they were found
+    tables:  heads of tables and prompts so far: the number of the table that the next line is in
     process: what is known of the process that the last lines are about, by field of HostProcess
     """
 
     command: tuple[str, ...] = ()
     sources: dict[str, None] = field(default_factory=dict)
+    tables: int = 0
     host: str = ""
     kernel: str = ""
     at_s: float = 0.0
@@ -84,8 +92,10 @@ def snapshot_of(found: FoundParts) -> Snapshot:
     if len(file_nr) == 3:
         settings.setdefault("fs.file-max", file_nr[2])
     free = found.memory_bytes.get("free")
-    sockets, socket_pids = _table([each for each in found.sockets if each.state is not State.LISTEN], SOCKET)
-    listeners, listener_pids = _table([each for each in found.sockets if each.state is State.LISTEN], LISTENER)
+    sockets, socket_pids = _table(_once([each for each in found.sockets if each.state is not State.LISTEN]), SOCKET)
+    listeners, listener_pids = _table(
+        _longest([each for each in found.sockets if each.state is State.LISTEN]), LISTENER
+    )
     why_not = {}
     ports = None
     if PORT_RANGE in settings:
@@ -145,6 +155,27 @@ def behaviours_of(kernel: str) -> tuple[Behaviour, ...]:
     return tuple(
         Behaviour(name, rule.holds(version), KnownBy.RELEASE, f"Linux {kernel}") for name, rule in RULE_OF.items()
     )
+
+
+def _once(rows: Sequence[PastedSocket]) -> Sequence[PastedSocket]:
+    """Each connection once, though several outputs list it: as the line has it that tells most, the last of those."""
+    if {row.table for row in rows} == {1}:  # one output with one head
+        return rows
+    found: dict[tuple[bytes, int, bytes, int], PastedSocket] = {}
+    for row in rows:
+        ends = (row.local, row.local_port, row.remote, row.remote_port)
+        if ends not in found or row.told >= found[ends].told:
+            found[ends] = row
+    return list(found.values())
+
+
+def _longest(rows: Sequence[PastedSocket]) -> Sequence[PastedSocket]:
+    """The listeners of each address from the output that lists the most there: several share a port (SO_REUSEPORT)."""
+    found: dict[tuple[bytes, int], dict[int, list[PastedSocket]]] = {}
+    for row in rows:
+        found.setdefault((row.local, row.local_port), {}).setdefault(row.table, []).append(row)
+    best = (max(tables.values(), key=lambda each: (len(each), each[0].told)) for tables in found.values())
+    return [row for each in best for row in each]
 
 
 def _table(

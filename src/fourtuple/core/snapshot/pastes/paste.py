@@ -42,6 +42,7 @@ def paste(text: str) -> Snapshot | None:
     for line in _lines(text):
         if prompt := _prompt(line):
             counters.begin()
+            found.tables += 1
             found.command = tuple((prompt["command"] or "").split())
             settings.begin(found.command)
             here = prompt.groupdict().get("host") or ""

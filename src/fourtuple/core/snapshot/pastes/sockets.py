@@ -45,7 +45,10 @@ def take_socket(line: str, found: FoundParts) -> bool:
         return _ss_row(row, found)
     if row := _NETSTAT.match(line):
         return _netstat_row(row, found)
-    return bool(_HEADS.match(line))
+    if not _HEADS.match(line):
+        return False
+    found.tables += 1
+    return True
 
 
 def take_summary(line: str, found: FoundParts) -> bool:
@@ -123,7 +126,17 @@ def _add(
     if len(found.sockets) < MOST_SOCKETS and (pid is None or pid < 2**31):
         recv_q, send_q = (min(number_of(text) or 0, 2**32 - 1) for text in queues)
         socket = PastedSocket(
-            state, local, local_port, remote, remote_port, recv_q, send_q, min(uid, 2**32 - 1), pid, expires_ms
+            state,
+            local,
+            local_port,
+            remote,
+            remote_port,
+            recv_q,
+            send_q,
+            min(uid, 2**32 - 1),
+            pid,
+            expires_ms,
+            found.tables,
         )
         found.sockets.append(socket)
     found.note(tool)
