@@ -8,11 +8,15 @@ from fourtuple.core.record import dataclass
 from fourtuple.core.sockets.table import State
 from fourtuple.core.why.causes import CAUSES
 
+# The causes and cures are worded for one source address; what they say where there are more.
+OF_SEVERAL = (("one source address", "these source addresses"), ("a second source address", "a further source address"))
+
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
     """The use of the 4-tuples from all the sources that were tried to one destination.
 
+    sources:    how many source addresses these are
     usable:     4-tuples that connect() chooses from
     in_use:     usable 4-tuples that are taken
     time_wait:  sockets of these in TIME_WAIT
@@ -24,6 +28,7 @@ class Shortage:
 
     source: str
     destination: str
+    sources: int
     usable: int
     in_use: int
     time_wait: int
@@ -39,6 +44,7 @@ class Shortage:
         return cls(
             source=source,
             destination=destination,
+            sources=use.space.sources.size,
             usable=room.ceiling,
             in_use=room.in_use,
             time_wait=room.waiting,
@@ -79,4 +85,7 @@ class Shortage:
             counts.append(f"{held:,} of the range are held by bind(), so no destination can use them")
         again = " Some have become free since then." if self.in_use and 2 * self.in_use < self.usable else ""
         do = "; or ".join(cure.do for cure in cause.cures[:2])
-        return f"{', '.join(counts)}.{again} Likely cause: {cause.says}. Do: {do}."
+        advice = f"Likely cause: {cause.says}. Do: {do}."
+        for of_one, of_several in OF_SEVERAL if self.sources > 1 else ():
+            advice = advice.replace(of_one, of_several)
+        return f"{', '.join(counts)}.{again} {advice}"
