@@ -295,7 +295,7 @@ def refuse(
     means = means_of(seen, destinations, reservation_of(seen, [first]))
     more = list(fit.ways([first], means, seen.world, wanted))
     command = f"fourtuple plan {wanted} {' '.join(destinations)}{' --first-address' * first_address}"
-    raise ShortfallError(*fit.too_many(wanted, room_max, first, command, more=more))
+    raise ShortfallError(*fit.too_many(wanted, room_max, first, command, means, more=more))
 
 
 def means_of(seen: Look, destinations: Sequence[str], reservation: Reservation | None = None) -> Means | None:
