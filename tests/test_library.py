@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fourtuple import TupleSpace, budget, census, limits, plan
+from fourtuple.core.runs.churn_orders import ChurnOptions
+from fourtuple.core.runs.orders import HoldOptions, ServeOptions
 from tests.conftest import REPOSITORY
 from tests.waiting import COMMAND_S
 
@@ -52,3 +55,20 @@ def test_the_kind_of_rows_that_is_not_asked_for_has_no_such_attribute(tmp_path: 
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", str(file)]
 
     assert subprocess.run(mypy, capture_output=True, timeout=COMMAND_S, check=False, cwd=REPOSITORY).returncode == 1
+
+
+END, SOURCE = "127.0.0.1:8000", "127.0.0.2"
+
+
+def test_a_text_is_one_destination_and_one_source() -> None:
+    """It is a sequence, too, and would otherwise be many destinations of one character each."""
+    assert HoldOptions.of(1, END, sources=SOURCE, require="lost<=1") == HoldOptions.of(
+        1, [END], sources=[SOURCE], require=["lost<=1"]
+    )
+    assert ChurnOptions.of(1, END, sources=SOURCE) == ChurnOptions.of(1, [END], sources=[SOURCE])
+    assert ServeOptions.of(END) == ServeOptions.of([END])
+    assert TupleSpace.of(SOURCE, range(1, 9), END) == TupleSpace.of([SOURCE], range(1, 9), [END])
+    assert limits(END, sources=SOURCE).destinations == 1
+    assert plan(1, END, sources=SOURCE, assume="net.core.somaxconn=128").wanted == 1
+    assert budget(SOURCE, END).limited_by == budget([SOURCE], [END]).limited_by
+    assert census(END, sources=SOURCE, owners=False).rows == census([END], sources=[SOURCE], owners=False).rows

@@ -1,5 +1,6 @@
 """connect() in a namespace with 64 source ports: how many, from where, and what it does as socket.create_connection."""
 
+import asyncio
 import errno
 import gc
 import socket
@@ -15,6 +16,8 @@ import pytest
 from fourtuple.client.connecting import ClientSocket, connect, socket_factory
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
+from fourtuple.client.streams import connect_async
+from fourtuple.core.errors import UsageError
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, by_source, dead_first, full, hold, listening, refusing
 from tests.client.tls import TlsServers, certificate, trusting
@@ -115,6 +118,20 @@ def test_sources_of_another_ip_version_are_an_error() -> None:
         connect(("::1", PORT), sources=Sources(HOST))
 
     assert caught.value.errno == errno.EAFNOSUPPORT
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:8000", b"127.0.0.1", 8000, None, (HOST,), (HOST, 8000, 0, 0)])
+def test_what_is_no_pair_of_host_and_port_is_refused(given: Any) -> None:
+    with pytest.raises(TypeError, match="host, port"):
+        connect(given)
+    with pytest.raises(TypeError, match="host, port"):
+        asyncio.run(connect_async(given))
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_there_is_not_is_refused(port: int) -> None:
+    with pytest.raises(UsageError):
+        connect((HOST, port))
 
 
 @pytest.mark.parametrize("given", ["10.0.0.4", ["10.0.0.4"], ("10.0.0.4", 0), 4])

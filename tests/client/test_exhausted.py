@@ -16,6 +16,7 @@ from fourtuple.client.connecting import connect
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
 from fourtuple.core.why.causes import CAUSES
+from fourtuple.core.why.shortage import OF_SEVERAL
 from tests.client.inside import inside
 from tests.client.servers import HOST, PORT, hold, listening
 from tests.told import numbers
@@ -50,15 +51,25 @@ def test_it_tells_all_that_counts() -> None:
 
 
 def test_why_is_a_sentence_that_says_what_to_do() -> None:
-    error = used_up(("127.0.0.2-3",))
+    error = used_up(("127.0.0.2",))
 
     cause = CAUSES[error.shortage.cause]
-    assert numbers(error.why)[:2] == [128, 128]
-    for named in ("127.0.0.2-3", "127.0.0.1:8000", cause.says, cause.cures[0].do):
+    assert numbers(error.why)[:2] == [64, 64]
+    for named in ("127.0.0.2", "127.0.0.1:8000", cause.says, *(cure.do for cure in cause.cures[:2])):
         assert named in error.why
     assert error.why.endswith(".")
     assert str(error).startswith("[Errno 99] ")
     assert str(error).endswith(error.why)
+
+
+@pytest.mark.parametrize("given", [("127.0.0.2-3",), ("127.0.0.2", "127.0.0.3")])
+def test_why_of_several_sources_does_not_speak_of_one(given: tuple[str, ...]) -> None:
+    error = used_up(given)
+
+    assert numbers(error.why)[:2] == [128, 128]
+    for of_one, of_several in OF_SEVERAL:
+        assert of_one not in error.why
+        assert of_several in error.why
 
 
 @pytest.mark.parametrize("again", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy])  # noqa: S301

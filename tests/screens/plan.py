@@ -130,7 +130,8 @@ def _refused() -> str:
     first = next(check for check in found.checks if check.says is Says.BLOCKS)
     ways = list(fit.ways([first], _ground(PORTS), PORTS.world, 100_000))
     command = "fourtuple plan 100000 192.0.2.9:80"
-    error = ShortfallError(*fit.too_many(100_000, first.room.most if first.room else 0, first, command, more=ways))
+    room = first.room.most if first.room else 0
+    error = ShortfallError(*fit.too_many(100_000, room, first, command, _ground(PORTS), more=ways))
     return "\n".join(error_lines(error))
 
 

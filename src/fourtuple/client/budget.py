@@ -21,22 +21,18 @@ class Budget:
     limited_by: str | None
 
 
-def budget(sources: Sources | Sequence[str], destinations: str | Sequence[str]) -> Budget:
+def budget(sources: Sources | str | Sequence[str], destinations: str | Sequence[str]) -> Budget:
     """How many more connections this process can open from these sources to these destinations.
 
     sources:      addresses; empty: as the route determines
-    destinations: such as `10.0.0.9:8080`, `10.0.0.9:8080-8083`; a single one may be given as text
+    destinations: such as `10.0.0.9:8080`, `10.0.0.9:8080-8083`
 
     The answer is that of `fourtuple limits`. Raises UsageError, ShortfallError, CannotError.
     """
     from fourtuple.core.sockets.role import Role
     from fourtuple.verbs.limits import limits
 
-    names = sources.names if isinstance(sources, Sources) else _several(sources)
-    found = limits(_several(destinations), sources=names, pid=os.getpid(), role=Role.CLIENT)
+    names = sources.names if isinstance(sources, Sources) else sources
+    found = limits(destinations, sources=names, pid=os.getpid(), role=Role.CLIENT)
     room = found.room
     return Budget(room.least if room else None, room.most if room else None, found.binding)
-
-
-def _several(texts: str | Sequence[str]) -> Sequence[str]:
-    return [texts] if isinstance(texts, str) else texts

@@ -16,6 +16,7 @@ from typing import Any
 
 from fourtuple.client.exhausted import explained
 from fourtuple.client.sources import Sources
+from fourtuple.core.errors import UsageError
 from fourtuple.kernel.sockopts import IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE
 
 if sys.version_info < (3, 11):
@@ -117,7 +118,7 @@ def connect(
     sources:    source addresses; None: as the route determines
     all_errors: raise the errors of all addresses as an ExceptionGroup; otherwise the last one
 
-    Raises PortsExhausted, OSError.
+    Raises PortsExhausted, OSError; TypeError and UsageError for what is no address.
     """
     return dial(address, checked(sources), timeout=timeout, all_errors=all_errors)
 
@@ -137,7 +138,7 @@ def dial(
     options: arguments of setsockopt, set before connect()
     bind_to: address to bind before connect(); port 0: the kernel chooses a port shared with other destinations
     """
-    host, port = address
+    host, port = host_and_port(address)
     errors: list[OSError] = []
     infos = in_reach(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM), sources, host)
     for version, type_, proto, _, end in infos:
@@ -195,6 +196,16 @@ def in_reach(infos: Sequence[Any], sources: Sources | None, host: str) -> Sequen
     if not infos:
         raise OSError("getaddrinfo returns an empty list")
     return infos
+
+
+def host_and_port(address: object) -> tuple[str, int]:
+    """The argument, if it is a pair. Raises TypeError otherwise, and UsageError for a port that there is not."""
+    if not isinstance(address, tuple | list) or len(address) != 2:
+        raise TypeError(f"the address must be (host, port), not {address!r}")
+    host, port = address
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise UsageError(f"the address {address!r}", "a port is a number up to 65535")
+    return host, port
 
 
 def checked(sources: object) -> Sources | None:

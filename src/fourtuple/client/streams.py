@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fourtuple.client.connecting import checked, in_reach, socket_factory
+from fourtuple.client.connecting import checked, host_and_port, in_reach, socket_factory
 from fourtuple.client.exhausted import PortsExhausted
 from fourtuple.client.sources import Sources
 
@@ -72,9 +72,9 @@ async def connect_async(
     sources: source addresses; None: as the route determines
     family, happy_eyeballs_delay, interleave, all_errors: as asyncio's loop.create_connection takes them
 
-    Raises PortsExhausted, OSError; ExceptionGroup with all_errors.
+    Raises PortsExhausted, OSError; ExceptionGroup with all_errors; TypeError and UsageError for what is no address.
     """
-    host, port = address
+    host, port = host_and_port(address)
     if checked(sources) is not None and not sources.looked:  # type: ignore[union-attr]
         await asyncio.to_thread(sources.look)  # type: ignore[union-attr]
     infos = in_reach(await _resolved(host, port, family), sources, host)

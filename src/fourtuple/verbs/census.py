@@ -30,6 +30,7 @@ from fourtuple.core.sockets.filter import Where
 from fourtuple.core.sockets.numbering import HashCollisionError
 from fourtuple.core.sockets.owners import NOBODY
 from fourtuple.core.sockets.table import State
+from fourtuple.core.space.endpoints import several
 from fourtuple.core.visible import visible_json
 from fourtuple.core.why.alarms import alarms
 from fourtuple.verbs.hosts import here
@@ -41,7 +42,7 @@ NAMED = {state.name.replace("_", ""): state for state in CONNECTED - {State.CLOS
 class CensusOptions(TypedDict, total=False):
     """The other arguments of `census`."""
 
-    sources: Sequence[str]
+    sources: str | Sequence[str]
     states: Iterable[State]
     most: int | None
     owners: bool
@@ -51,32 +52,32 @@ class CensusOptions(TypedDict, total=False):
 
 @overload
 def census(
-    to: Sequence[str] = ..., *, by: Literal[By.PAIR] = ..., **options: Unpack[CensusOptions]
+    to: str | Sequence[str] = ..., *, by: Literal[By.PAIR] = ..., **options: Unpack[CensusOptions]
 ) -> CensusOf[PairCount]: ...
 @overload
 def census(
-    to: Sequence[str] = ..., *, by: Literal[By.DESTINATION], **options: Unpack[CensusOptions]
+    to: str | Sequence[str] = ..., *, by: Literal[By.DESTINATION], **options: Unpack[CensusOptions]
 ) -> CensusOf[DestinationCount]: ...
 @overload
 def census(
-    to: Sequence[str] = ..., *, by: Literal[By.PORT], **options: Unpack[CensusOptions]
+    to: str | Sequence[str] = ..., *, by: Literal[By.PORT], **options: Unpack[CensusOptions]
 ) -> CensusOf[PortCount]: ...
 @overload
 def census(
-    to: Sequence[str] = ..., *, by: Literal[By.STATE], **options: Unpack[CensusOptions]
+    to: str | Sequence[str] = ..., *, by: Literal[By.STATE], **options: Unpack[CensusOptions]
 ) -> CensusOf[StateCount]: ...
 @overload
 def census(
-    to: Sequence[str] = ..., *, by: Literal[By.PROCESS], **options: Unpack[CensusOptions]
+    to: str | Sequence[str] = ..., *, by: Literal[By.PROCESS], **options: Unpack[CensusOptions]
 ) -> CensusOf[ProcessCount]: ...
 @overload
-def census(to: Sequence[str] = ..., *, by: By, **options: Unpack[CensusOptions]) -> Census: ...
+def census(to: str | Sequence[str] = ..., *, by: By, **options: Unpack[CensusOptions]) -> Census: ...
 
 
 def census(
-    to: Sequence[str] = (),
+    to: str | Sequence[str] = (),
     *,
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
     states: Iterable[State] = CONNECTED,
     by: By = By.PAIR,
     most: int | None = None,
@@ -101,9 +102,9 @@ def census(
 
 
 def censuses(
-    to: Sequence[str] = (),
+    to: str | Sequence[str] = (),
     *,
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
     states: Iterable[State] = CONNECTED,
     by: By = By.PAIR,
     most: int | None = None,
@@ -113,6 +114,7 @@ def censuses(
 ) -> Iterator[Census]:
     """Yield one `census` per request; from the second on, rows include the changes since the previous one."""
     host = host or here()
+    to, sources = several(to), several(sources)
     where, states = Where.parse(to, sources), frozenset(states)
     if not where.is_possible:
         wanted = f"--to {', '.join(to)} with --from {', '.join(sources)}"

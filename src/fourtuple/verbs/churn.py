@@ -53,7 +53,7 @@ SEEDS = 2**32
 WORTH_RATE_PER_S = 10_000  # a process of its own pays off for each such rate
 
 
-def churn(rate_per_s: float, destinations: Sequence[str], **options: Any) -> Run[Sample, ChurnRecord]:
+def churn(rate_per_s: float, destinations: str | Sequence[str], **options: Any) -> Run[Sample, ChurnRecord]:
     """Open connections at a rate, use and close them: a run of samples with the result as its record.
 
     options: the other fields of ChurnOptions (core/runs/churn_orders.py)

@@ -67,7 +67,7 @@ FAR_AWAY = 1000  # more connections to another host's public address need --i-ow
 MEMORY_LIMITS = ("memory", "memory.max")  # checked here, depending on --fill-memory, and not by the plan
 
 
-def hold(wanted: int, destinations: Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
+def hold(wanted: int, destinations: str | Sequence[str], **options: Any) -> Run[Sample, HoldRecord]:
     """Open `wanted` connections to `destinations`, hold and close them: a run of samples with the result as its record.
 
     destinations: HOST:PORT[-PORT], unix:PATH, or URLs of tls, http, https, ws, wss, mqtt or mqtts

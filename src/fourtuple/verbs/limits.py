@@ -16,9 +16,9 @@ from fourtuple.verbs.survey import look
 
 
 def limits(
-    destinations: Sequence[str] = (),
+    destinations: str | Sequence[str] = (),
     *,
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
     strategy: Strategy | None = None,
     first_address: bool = False,
     pid: int | None = None,

@@ -31,7 +31,7 @@ from fourtuple.core.plan.unknown import WATCHES, PlanCase, with_unknown
 from fourtuple.core.record import dataclass
 from fourtuple.core.runs.loop_name import LoopName
 from fourtuple.core.snapshot.host import Host
-from fourtuple.core.space.endpoints import Address
+from fourtuple.core.space.endpoints import Address, several
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.units import LEAST_PER_S, MOST_PER_S
@@ -100,7 +100,15 @@ class PlanOptions:
                 )
 
 
-def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, **options: Any) -> Fit:
+def plan(
+    wanted: int,
+    destinations: str | Sequence[str],
+    *,
+    sources: str | Sequence[str] = (),
+    assume: str | Sequence[str] = (),
+    host: Host | None = None,
+    **options: Any,
+) -> Fit:
     """Whether `wanted` more connections fit, and if not, what makes them fit. Opens nothing.
 
     host:    the host that is asked (verbs/hosts.py); None: this one
@@ -108,7 +116,7 @@ def plan(wanted: int, destinations: Sequence[str], *, host: Host | None = None, 
 
     Raises UsageError, ShortfallError, CannotError.
     """
-    asked = PlanOptions(wanted, tuple(destinations), **options)
+    asked = PlanOptions(wanted, several(destinations), sources=several(sources), assume=several(assume), **options)
     asked.check()
     host = host or here()
     assumed = parse_assumptions(asked.assume)
@@ -289,7 +297,7 @@ def refuse(
     means = means_of(seen, destinations, reservation_of(seen, [first]))
     more = list(fit.ways([first], means, seen.world, wanted))
     command = f"fourtuple plan {wanted} {' '.join(destinations)}{' --first-address' * first_address}"
-    raise ShortfallError(*fit.too_many(wanted, room_max, first, command, more=more))
+    raise ShortfallError(*fit.too_many(wanted, room_max, first, command, means, more=more))
 
 
 def means_of(seen: Look, destinations: Sequence[str], reservation: Reservation | None = None) -> Means | None:

@@ -42,7 +42,7 @@ from fourtuple.verbs.watch import Lookout
 CERTIFICATE_BYTES = 2**20  # at most
 
 
-def serve(where: Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
+def serve(where: str | Sequence[str], **options: Any) -> Run[Sample, ServeRecord]:
     """Accept on HOST:PORT[-PORT]… and unix:PATH for a time or until Ctrl-C: a run of samples, the result as its record.
 
     options: the other fields of ServeOptions (core/runs/orders.py)

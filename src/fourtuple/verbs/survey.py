@@ -21,7 +21,7 @@ from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.ends import serving
 from fourtuple.core.sockets.role import Role
 from fourtuple.core.sockets.table import SOCK_DIAG, Sockets, State, full_queues
-from fourtuple.core.space.endpoints import Resolved
+from fourtuple.core.space.endpoints import Resolved, several
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations, TupleSpace
 from fourtuple.verbs.hosts import here
@@ -70,9 +70,9 @@ class Look:
 
 
 def look(
-    destinations: Sequence[str] = (),
+    destinations: str | Sequence[str] = (),
     *,
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
     strategy: Strategy | None = None,
     first_address: bool = False,
     pid: int | None = None,
@@ -89,6 +89,7 @@ def look(
     assumed:  values in place of what the host says (core/plan/assume.py)
     """
     host = host or here()
+    destinations, sources = several(destinations), several(sources)
     if role is Role.SERVER and pid is None:
         raise UsageError("--role server", "a server is a running process", "Give its --pid.")
     world = assumed_world(host.world(pid), assumed)

@@ -721,7 +721,7 @@ def test_too_many_are_refused_with_the_ways_out() -> None:
         Way(RANGE, False, "a third", "", ()),
     ]
 
-    wanted, stopped_by, do = fit.too_many(12_345, 100, check, "fourtuple plan 12345 x", more=ways)
+    wanted, stopped_by, do = fit.too_many(12_345, 100, check, "fourtuple plan 12345 x", None, more=ways)
 
     assert numbers(wanted) == [12_345, 100]
     assert stopped_by == f"source ports ({RANGE}): nobody tells"
@@ -730,9 +730,28 @@ def test_too_many_are_refused_with_the_ways_out() -> None:
     assert [way.text in do for way in ways[1:]] == [False, False]
 
 
+@pytest.mark.parametrize(
+    ("sources", "last", "held", "reason"),
+    [
+        (["127.0.0.1"], 80, 0, "1 source × 20 ports × 1 destination"),
+        (["127.0.0.1", "127.0.0.2"], 82, 0, "2 sources × 20 ports × 3 destinations"),
+        (["127.0.0.1"], 80, 7, "1 source × 20 ports × 1 destination, 7 in use"),
+    ],
+)
+def test_too_many_for_the_ports_say_what_their_number_is_made_of(
+    sources: Sequence[str], last: int, held: int, reason: str
+) -> None:
+    """And not why the number is perhaps smaller, which the plan says."""
+    rows = table([Socket("127.0.0.1", 40_000 + number, 80) for number in range(held)])
+    asked = Asked(rows, PortFacts(range(40_000, 40_020), Ranges([])), sources, 80, last, Strategy.LATE)
+    check = Check(RANGE, "source ports", asked.room(asked.space()).room, Says.BLOCKS, "nobody tells")
+
+    assert fit.too_many(99, 20, check, "plan", asked.means, more=[])[1] == f"source ports ({RANGE}): {reason}"
+
+
 def test_too_many_without_a_way_out_name_the_plan_all_the_same() -> None:
     wanted, stopped_by, do = fit.too_many(
-        2, 1, Check("memory", "memory", Interval(1, 1), Says.BLOCKS, ""), "plan", more=[]
+        2, 1, Check("memory", "memory", Interval(1, 1), Says.BLOCKS, ""), "plan", None, more=[]
     )
 
     assert (numbers(wanted), stopped_by) == ([2, 1], "memory (memory)")

@@ -6,7 +6,7 @@ import pytest
 
 from fourtuple.core.check.judge import Ended, Kind, Observation
 from fourtuple.core.errors import ShortfallError, UsageError
-from fourtuple.verbs.check.check import CheckOptions, conclude
+from fourtuple.verbs.check.check import GIVE_DESTINATION, CheckOptions, conclude
 from fourtuple.verbs.check.servers import Answer
 
 OPTIONS = CheckOptions(("app", "--to", "{dest1}"))
@@ -83,6 +83,8 @@ def test_the_fix_names_the_option_of_the_program_that_was_run() -> None:
     [
         (replace(NOTHING, errno="ECONNREFUSED", refused=3), ["ECONNREFUSED", "3", ENDS[0]]),
         (replace(NOTHING, exit=7), ["7"]),
+        (replace(NOTHING, exit=1, errno="ECONNREFUSED"), ["1", "ECONNREFUSED"]),
+        (replace(NOTHING, exit=None, ended=Ended.TIME), []),
     ],
 )
 def test_a_program_that_opened_nothing_has_no_verdict_but_a_reason(seen: Observation, named: list[str]) -> None:
@@ -90,6 +92,7 @@ def test_a_program_that_opened_nothing_has_no_verdict_but_a_reason(seen: Observa
         conclude(OPTIONS, ENDS, seen)
     assert "app" in refused.value.wanted
     assert [name for name in named if name not in refused.value.stopped_by] == []
+    assert GIVE_DESTINATION in refused.value.do
 
 
 def test_a_proxy_that_never_listened_is_named() -> None:

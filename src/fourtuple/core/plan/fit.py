@@ -472,12 +472,30 @@ def memory(wanted: int) -> tuple[int, int, int]:
     return wanted * CLIENT_END_BYTES, wanted * SERVER_END_BYTES, USER_BYTES + wanted * USER_BYTES_EACH
 
 
-def too_many(wanted: int, room_max: int, check: Check, command: str, *, more: Sequence[Way]) -> tuple[str, str, str]:
+def product(sources: int, ports: int, destinations: int) -> str:
+    """How many 4-tuples there are, as a product in words. ports: of each source; 0: unknown"""
+    each = f"{format_count(ports) if ports else 'unknown'} ports"
+    return f"{format_things(sources, 'source')} × {each} × {format_things(destinations, 'destination')}"
+
+
+def _reason(check: Check, means: Means | None) -> str:
+    """Why the limit has this room: what the numbers of ports are made of, or else its own note."""
+    if means is None or check.limit not in PORT_LIMITS:
+        return check.note
+    space, ports = means.space, means.ports
+    used = f", {format_count(ports.in_use)} in use" if ports.in_use else ""
+    return f"{product(space.sources.size, ports.ceiling // ports.pairs, space.destinations.size)}{used}"
+
+
+def too_many(
+    wanted: int, room_max: int, check: Check, command: str, means: Means | None, *, more: Sequence[Way]
+) -> tuple[str, str, str]:
     """The three parts of the error that `hold` gives if N is not possible."""
+    reason = _reason(check, means)
     do = "; ".join(f"{way.text} ({way.options})" if way.options else way.text for way in more[:2] if not way.root)
     return (
         f"{format_things(wanted, 'connection')}, room for {format_count(room_max)}",
-        f"{check.title} ({check.limit}){': ' + check.note if check.note else ''}",
+        f"{check.title} ({check.limit}){': ' * bool(reason)}{reason}",
         f"{do}{'. ' if do else ''}{command} shows every way; --anyway opens as many as possible.",
     )
 

@@ -17,7 +17,7 @@ from fourtuple.core.runs.over_unix import check_over_unix
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
-from fourtuple.core.space.endpoints import unix_names
+from fourtuple.core.space.endpoints import several, unix_names
 from fourtuple.core.talk.arrivals import Arrivals
 from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.lifetime import Lifetime, Spreading
@@ -88,8 +88,10 @@ class ChurnOptions:
     def of(
         cls,
         rate_per_s: float,
-        destinations: Sequence[str],
+        destinations: str | Sequence[str],
         *,
+        sources: str | Sequence[str] = (),
+        require: str | Sequence[str] = (),
         session: Mapping[str, Any] | None = None,
         send: bytes = b"",
         expect: bytes | int | str = b"",
@@ -103,7 +105,15 @@ class ChurnOptions:
         Raises UsageError as `asked` does.
         """
         meant = asked(destinations, session=session, send=send, expect=expect, words=words)
-        return cls(rate_per_s, meant.destinations, session=meant.session, script=meant.script, **options)
+        return cls(
+            rate_per_s,
+            meant.destinations,
+            sources=several(sources),
+            require=several(require),
+            session=meant.session,
+            script=meant.script,
+            **options,
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from fourtuple.core.runs.records import HoldRecord, ServeRecord
 from fourtuple.core.runs.require import parse_requirements
 from fourtuple.core.runs.slices import Plan
 from fourtuple.core.runs.start import Start
-from fourtuple.core.space.endpoints import listening, unix_names
+from fourtuple.core.space.endpoints import listening, several, unix_names
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.talk.asked import asked
 from fourtuple.core.talk.script import Script, Word
@@ -102,8 +102,10 @@ class HoldOptions:
     def of(
         cls,
         wanted: int,
-        destinations: Sequence[str],
+        destinations: str | Sequence[str],
         *,
+        sources: str | Sequence[str] = (),
+        require: str | Sequence[str] = (),
         session: Mapping[str, Any] | None = None,
         send: bytes = b"",
         expect: bytes | int | str = b"",
@@ -117,7 +119,15 @@ class HoldOptions:
         Raises UsageError as `asked` does.
         """
         meant = asked(destinations, session=session, send=send, expect=expect, words=words)
-        return cls(wanted, meant.destinations, session=meant.session, script=meant.script, **options)
+        return cls(
+            wanted,
+            meant.destinations,
+            sources=several(sources),
+            require=several(require),
+            session=meant.session,
+            script=meant.script,
+            **options,
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -255,9 +265,9 @@ class ServeOptions:
     key: str = ""
 
     @classmethod
-    def of(cls, where: Sequence[str], **options: Any) -> Self:
+    def of(cls, where: str | Sequence[str], *, require: str | Sequence[str] = (), **options: Any) -> Self:
         """The options for what may be short: `8000`, `:8000`, `*:8000` (core/space/endpoints.py)."""
-        return cls(tuple(map(listening, where)), **options)
+        return cls(tuple(map(listening, several(where))), require=several(require), **options)
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from types import MappingProxyType
+from typing import TypeVar
 from unicodedata import normalize
 
 from fourtuple.core.backports import Self
@@ -11,6 +12,7 @@ from fourtuple.core.errors import UsageError
 from fourtuple.core.numbers import number_of
 from fourtuple.core.record import dataclass
 
+T = TypeVar("T")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PORTS = range(1, 65536)  # port 0 cannot be requested: for bind() it means "choose one" (ip(7))
@@ -151,6 +153,11 @@ class Resolved:
     host: str
     addresses: tuple[str, ...]
     used: tuple[str, ...]
+
+
+def several(those: str | Iterable[T]) -> tuple[str | T, ...]:
+    """What an argument names that takes several destinations or addresses: a text is a single one of them."""
+    return (those,) if isinstance(those, str) else tuple(those)
 
 
 def listening(text: str) -> str:

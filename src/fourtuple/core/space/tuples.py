@@ -30,6 +30,7 @@ from fourtuple.core.space.endpoints import (
     EndpointSpec,
     FourTuple,
     parse_addresses,
+    several,
     unpack_address,
 )
 from fourtuple.core.space.ranges import Ranges
@@ -128,9 +129,9 @@ class TupleSpace:
     @classmethod
     def of(
         cls,
-        sources: Sequence[str | Address],
+        sources: str | Sequence[str | Address],
         ports: range | Ranges,
-        destinations: Sequence[str | Endpoint],
+        destinations: str | Sequence[str | Endpoint],
         reserved: Iterable[int] = (),
     ) -> Self:
         """Build a space: `TupleSpace.of(["10.0.0.4"], range(32768, 61000), ["10.0.0.9:80-81"])`.
@@ -142,10 +143,10 @@ class TupleSpace:
 
         Raises UsageError if sources or destinations are empty, a part is invalid, or the IP versions differ.
         """
-        source_parts = [parse_addresses(str(source)) for source in sources]
+        source_parts = [parse_addresses(str(source)) for source in several(sources)]
         ends: list[tuple[range, range]] = []
         versions = {version for version, _ in source_parts}
-        for destination in destinations:
+        for destination in several(destinations):
             spec = EndpointSpec.parse(str(destination))
             if spec.ports is None:
                 raise UsageError(f"destination {destination}", "the port is missing", "Write 10.0.0.9:8000-8019.")

@@ -26,7 +26,7 @@ class Meant:
 
 
 def asked(
-    destinations: Sequence[str],
+    destinations: str | Sequence[str],
     *,
     session: Mapping[str, Any] | None = None,
     send: bytes = b"",

@@ -10,6 +10,7 @@ from fourtuple.core.space.endpoints import (
     is_address,
     is_unix,
     parse_unix_name,
+    several,
     socket_meant,
     unix_name,
 )
@@ -52,11 +53,12 @@ class ProxyTarget:
     password: str = ""
 
 
-def parse_destinations(texts: Sequence[str]) -> Target:
+def parse_destinations(texts: str | Sequence[str]) -> Target:
     """Parse `https://HOST[:PORT[-PORT]]/PATH`, `unix:PATH` or, for tcp, `HOST:PORT[-PORT]`, at least one.
 
     Raises UsageError: one run has one scheme, one path and one user.
     """
+    texts = several(texts)
     if not texts:
         raise UsageError("connections", "no destination was given", "Write 127.0.0.1:8000.")
     targets = [_parsed(text.strip()) for text in texts]

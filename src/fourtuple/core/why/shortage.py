@@ -11,11 +11,15 @@ from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.causes import CAUSES
 from fourtuple.core.why.causes.ports import TW_REUSE
 
+# The causes and cures are worded for one source address; what they say where there are more.
+OF_SEVERAL = (("one source address", "these source addresses"), ("a second source address", "a further source address"))
+
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
     """The use of the 4-tuples from all the sources that were tried to one destination.
 
+    sources:    how many source addresses these are
     usable:     4-tuples that connect() chooses from
     in_use:     usable 4-tuples that are taken
     time_wait:  sockets of these in TIME_WAIT
@@ -28,6 +32,7 @@ class Shortage:
 
     source: str
     destination: str
+    sources: int
     usable: int
     in_use: int
     time_wait: int
@@ -44,6 +49,7 @@ class Shortage:
         return cls(
             source=source,
             destination=destination,
+            sources=use.space.sources.size,
             usable=room.ceiling,
             in_use=room.in_use,
             time_wait=room.waiting,
@@ -86,4 +92,7 @@ class Shortage:
         again = " Some have become free since then." if self.in_use and 2 * self.in_use < self.usable else ""
         cures = [cure for cure in cause.cures if not (self.reuses and cure is TW_REUSE)]
         do = "; or ".join(cure.do for cure in cures[:2])
-        return f"{', '.join(counts)}.{again} Likely cause: {cause.says}. Do: {do}."
+        advice = f"Likely cause: {cause.says}. Do: {do}."
+        for of_one, of_several in OF_SEVERAL if self.sources > 1 else ():
+            advice = advice.replace(of_one, of_several)
+        return f"{', '.join(counts)}.{again} {advice}"

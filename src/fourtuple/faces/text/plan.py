@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fourtuple.core.limits.time_wait import waiting_text
 from fourtuple.core.plan.claims import Reservation
-from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way
+from fourtuple.core.plan.fit import Change, Check, Churn, Fit, Machine, Says, Way, product
 from fourtuple.core.plan.nat import NatBudget, Share
 from fourtuple.core.plan.traffic import Traffic
 from fourtuple.core.units import format_count, format_duration, format_rate, format_size, format_things
@@ -22,12 +22,10 @@ WORDS = {Says.OK: "ok", Says.PERHAPS: "PERHAPS", Says.UNKNOWN: "UNKNOWN", Says.B
 def plan_lines(fit: Fit) -> Iterator[str]:
     each = f"{format_count(fit.wanted_each)} on each of {_some(fit.machine.machines, 'machine')}" if fit.machine else ""
     yield from wrapped("", f"{each or format_count(fit.wanted)} {_where(fit)}: {_answer(fit)}")
-    product = (
-        f"{_some(fit.sources, 'source')} × {format_count(fit.ports) if fit.ports else 'unknown'} ports"
-        f" × {_some(fit.destinations, 'destination')}"
-    )
     ceiling = format_count(fit.ceiling) if fit.ports else "unknown"
-    yield from table_lines(PRODUCT, [TableRow(("tuples", product, ceiling))], indent="  ")
+    yield from table_lines(
+        PRODUCT, [TableRow(("tuples", product(fit.sources, fit.ports, fit.destinations), ceiling))], indent="  "
+    )
     for resolved in fit.resolved:
         yield from wrapped("  name        ", several_addresses(resolved))
     yield from table_lines(CHECKS, [_check(check) for check in fit.checks], indent="  ")

@@ -177,7 +177,10 @@ class CheckOptions:
         _ = self.answer  # raises if there is no such mode
 
 
-GIVE_DESTINATION = "Give it the destination: {dest1} or {url1} in the command, or FOURTUPLE_DESTINATIONS."
+GIVE_DESTINATION = (
+    "Servers of this host cannot be reached from the lab. Give it the destination: {dest1} or {url1} in the command,"
+    " or FOURTUPLE_DESTINATIONS."
+)
 LIST_OF_WORDS = "For example, curl -s {url}, word by word."
 
 
@@ -238,7 +241,7 @@ def conclude(options: CheckOptions, destinations: Sequence[str], seen: Observati
         raise ShortfallError(
             f"connections of {name}",
             f"it opened none to {', '.join(destinations[:3])}; it {ended}{met}",
-            "See what it printed." if seen.exit else GIVE_DESTINATION,
+            f"{'See what it printed. ' * bool(seen.exit)}{GIVE_DESTINATION}",
         )
     return judge(seen, options.command)
 
