@@ -24,7 +24,7 @@ from fourtuple.core.sockets.table import SOCKET, Sockets, State, four_tuples, fu
 from fourtuple.core.space.endpoints import Endpoint
 from fourtuple.core.why.causes import ADVISED
 from fourtuple.core.why.findings import Finding
-from fourtuple.core.why.leads import Toward, call_of, toward_of
+from fourtuple.core.why.leads import NamedDestination, call_of, toward_of
 from fourtuple.core.why.scene import FULL, HALF, Bearing, Scene, UnixQueue
 from fourtuple.verbs.census import CONNECTED
 from fourtuple.verbs.survey import Look, look, queue_of
@@ -70,7 +70,7 @@ class Viewpoint:
         toward = toward_of(finding, target)
         found, pair = self._census, self._pair(toward)
         end = Endpoint.parse(target) if target else None
-        arriving = Toward(True, None, finding.port) if finding.port and not toward.is_named else toward
+        arriving = NamedDestination(True, None, finding.port) if finding.port and not toward.is_named else toward
         listening = self._listening_at(arriving)
         full = full_queues(listening)
         return Scene(
@@ -211,7 +211,7 @@ class Viewpoint:
                 return look([target], pid=pid, host=self._host), target
         return look(pid=pid, host=self._host), target
 
-    def _pair(self, toward: Toward) -> PairCount | None:
+    def _pair(self, toward: NamedDestination) -> PairCount | None:
         """The busiest pair that this namespace opened to what the text names; None: there is none."""
         pairs = (row for row in self._census.rows if isinstance(row, PairCount) and row.role is Role.CLIENT)
         return next((pair for pair in pairs if toward.may_be(Endpoint.parse(pair.destination))), None)
@@ -243,7 +243,7 @@ class Viewpoint:
         owners: Owners = self._owned.owners(np.zeros(len(sockets), np.int64), sockets["inode"], sockets["uid"], 1)[0]
         return owners
 
-    def _listening_at(self, toward: Toward) -> Sockets:
+    def _listening_at(self, toward: NamedDestination) -> Sockets:
         """The listeners at which connections to what the text names arrive; all, if it names nothing."""
         rows = self._listeners
         if toward.is_named and not (toward.address or toward.port):

@@ -31,6 +31,7 @@ from fourtuple.verbs.viewpoint import Viewpoint
 MOST_SECONDS = 4.0  # for looking into other namespaces
 MOST_PASTE = 1 << 20  # characters of a text that may be output of tools such as ss
 LOGS = frozenset({"dmesg"})  # sources of a paste that report failures, and not the state of a host
+OF_PORTS = ("EADDRNOTAVAIL", "EADDRINUSE", "")  # errors of connect() that may be a lack of ports; curl prints none
 MOST_EXPLAINED = 50  # findings that are weighed; the others are counted
 
 
@@ -161,7 +162,7 @@ class _Looks:
         self._over_s = time.monotonic() + MOST_SECONDS
 
     def scene(self, finding: Finding, bearing: Bearing, target: str | None) -> Scene:
-        """The scene in the namespace that fits best; the own one if none fits better."""
+        """The scene in the own namespace if that shows a cause clearly, or no other does; else in the one that fits."""
         if bearing is Bearing.THEN:
             return self.own.scene(finding, bearing, target)
         source = _host_of(finding.source)
@@ -172,7 +173,7 @@ class _Looks:
             return theirs[0].scene(finding, bearing, target)
         best = self.own.scene(finding, bearing, target)
         best_fit = fit_of(best, catalogue())
-        fitting = [other for other in self._others if other.may_fit(finding)]
+        fitting = [] if best_fit else [other for other in self._others if other.may_fit(finding)]
         for number, other in enumerate(fitting):
             if time.monotonic() > self._over_s:
                 left = len(fitting) - number
@@ -180,6 +181,8 @@ class _Looks:
                 break
             with suppress(FourtupleError, OSError):
                 scene = other.scene(finding, bearing, target)
+                if finding.error in OF_PORTS and finding.destination and scene.pair is None:
+                    continue  # nothing there connects to what the text names, so its ports say nothing
                 if (fit := fit_of(scene, catalogue())) > best_fit:
                     best, best_fit = scene, fit
         return best

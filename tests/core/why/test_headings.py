@@ -10,7 +10,7 @@ from fourtuple.core.limits.facts import PortFacts, World
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.why.judge import Why
 from fourtuple.core.why.reader.frames import message_of
-from fourtuple.core.why.scene import Bearing
+from fourtuple.core.why.scene import Bearing, UnixQueue
 from fourtuple.faces.text.why import why_lines
 from tests.core.quiet import WORLD
 from tests.core.why.test_judge import OUT_OF_PORTS, PORTS, asked, causes, judged, pair, sysctls
@@ -177,3 +177,35 @@ def test_a_message_is_as_it_is_written() -> None:
     assert message_of("2026-03-01T12:00:00Z App[7]: Pool is FULL") == "Pool is FULL"
     assert message_of("Pool is FULL") == "Pool is FULL"
     assert message_of("2026-03-01T12:00:00Z App[7]: Pool\\tis FULL").endswith("is FULL")
+
+
+def test_what_was_not_seen_is_said_once() -> None:
+    lines = list(why_lines(replace(judged("ETIMEDOUT"), unseen=("one thing", "another"))))
+
+    assert [line.split() for line in lines[-2:]] == [["not", "seen", "one", "thing"], ["another"]]
+
+
+def test_one_is_not_said_in_the_plural() -> None:
+    """Of sockets, ports, connections, packets and processes."""
+    counters = {"nf_conntrack.drop": 1, "vmstat.oom_kill": 1}
+    world = replace(WORLD, counters=counters, pids_left=1)
+    one = PORTS, pair(28_232, 1), UnixQueue("/run/a.sock", 1, 1)
+    ports, used, queue = one
+    known: dict[str, Any] = {"ports": replace(ports, blocked=1), "pair": used, "close_wait": 1, "unix": queue}
+    told = " ".join(
+        " ".join((*each.evidence, *each.against, *each.notes))
+        for text in (
+            "EADDRNOTAVAIL",
+            "EMFILE",
+            "EAGAIN",
+            "ETIMEDOUT",
+            "ENOMEM",
+            "fork: Resource temporarily unavailable",
+        )
+        for each in asked(text, world, **known).explanations
+    )
+
+    assert "1 socket of this namespace" in told
+    assert not re.search(
+        r"(?<![\d,.])1 (?:more )?(?:sockets|ports|connections|packets|processes|threads|times)\b", told
+    )

@@ -288,7 +288,7 @@ def target_of(finding: Finding) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Toward:
+class NamedDestination:
     """The end that a text names, as far as it does: what a host says of another end is no evidence.
 
     is_named: it names one at all
@@ -308,7 +308,7 @@ class Toward:
         return known and self.address in (None, end.address) and self.port in (0, end.port)
 
 
-def toward_of(finding: Finding, target: str | None = None) -> Toward:
+def toward_of(finding: Finding, target: str | None = None) -> NamedDestination:
     """The destination of the finding. target: ADDRESS:PORT in its place; None: as the text has it"""
     text = target or finding.destination
     host, port = _host_and_port(text)
@@ -317,7 +317,7 @@ def toward_of(finding: Finding, target: str | None = None) -> Toward:
         address = parse_address("127.0.0.1" if host in LOCALHOST else host)
     except UsageError:
         address = None
-    return Toward(bool(text), address, port)
+    return NamedDestination(bool(text), address, port)
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

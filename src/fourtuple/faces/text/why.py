@@ -36,9 +36,10 @@ def why_lines(why: Why, *, everything: bool = False) -> Iterator[str]:
                 yield from _consequence(each, f"-- {number}  ")
             else:
                 yield from _one(each, why, f"-- {number}  ", everything=everything)
-    for sentence in why.unseen:
-        yield ""
-        yield from wrapped("not seen  ", sentence)
+    for number, sentence in enumerate(why.unseen):
+        if not number:
+            yield ""
+        yield from wrapped("          " if number else "not seen  ", sentence)
 
 
 def _nothing(why: Why) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.cures import Cure, Needs
-from fourtuple.core.units import format_count, format_size
+from fourtuple.core.units import format_count, format_size, format_things
 from fourtuple.core.why.scene import FULL, NEAR, NEARLY, Cause, Evidence, Scene, counted, filled, limited
 
 LITTLE_BYTES = 256 * 2**20  # free memory from which it is reported as short
@@ -19,7 +19,7 @@ def memory(scene: Scene) -> Iterator[Evidence]:
             little = available.free_bytes < LITTLE_BYTES
             yield Evidence(2 if little else -1, f"{format_size(available.free_bytes)} are free {available.where}")
     if killed := scene.counter("vmstat.oom_kill"):
-        yield Evidence(2, f"the kernel has killed {format_count(killed)} processes of the host for lack of memory")
+        yield Evidence(2, f"the kernel has killed {format_things(killed, 'process')} of the host for lack of memory")
 
 
 def tcp_mem(scene: Scene) -> Iterator[Evidence]:
@@ -54,7 +54,8 @@ def threads(scene: Scene) -> Iterator[Evidence]:
 def pids(scene: Scene) -> Iterator[Evidence]:
     left = scene.world.pids_left
     if left is not None:
-        yield Evidence(4 if left < NEAR else -1, f"pids.max of the cgroup allows {format_count(left)} more threads")
+        text = f"pids.max of the cgroup leaves room for {format_things(left, 'thread')}"
+        yield Evidence(4 if left < NEAR else -1, text)
 
 
 def pid_max(scene: Scene) -> Iterator[Evidence]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fourtuple.core.limits import meters
 from fourtuple.core.limits.cures import Cure, Needs
 from fourtuple.core.limits.releases import IPVS_NO_DELAY, ROUTES6_FREE, XFRM_CACHE
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.core.why.scene import FULL, NEARLY, Cause, Evidence, Scene, ceiling, filled, limited, same
 
 # Settings that every network namespace has: without them its settings were not read.
@@ -25,7 +25,7 @@ def conntrack(scene: Scene) -> Iterator[Evidence]:
     empty = 0 if found.in_use else -1
     yield from filled(scene, meters.CONNTRACK, FULL, (4, empty), "entries are in use in this namespace")
     if dropped := scene.moved(meters.CONNTRACK):
-        yield Evidence(3, f"connection tracking has dropped {format_count(dropped)} packets so far")
+        yield Evidence(3, f"connection tracking has dropped {format_things(dropped, 'packet')} so far")
 
 
 def nat(scene: Scene) -> Iterator[Evidence]:
@@ -41,12 +41,12 @@ def nat(scene: Scene) -> Iterator[Evidence]:
 def neighbours(scene: Scene) -> Iterator[Evidence]:
     yield from filled(scene, meters.NEIGHBOURS, NEARLY, (3, -2), "neighbour entries are in use")
     if fulls := scene.moved(meters.NEIGHBOURS):
-        yield Evidence(3, f"the neighbour table was full {format_count(fulls)} times")
+        yield Evidence(3, f"the neighbour table was full {format_things(fulls, 'time')}")
 
 
 def dns_server(scene: Scene) -> Iterator[Evidence]:
     if dropped := scene.moved(meters.CONNTRACK):
-        yield Evidence(2, f"connection tracking has dropped {format_count(dropped)} packets so far")
+        yield Evidence(2, f"connection tracking has dropped {format_things(dropped, 'packet')} so far")
     if failed := scene.counter("nf_conntrack.insert_failed"):
         yield Evidence(2, f"insert_failed of the host's own connection tracking is {format_count(failed)}")
 

@@ -137,7 +137,7 @@ def time_wait(scene: Scene) -> Iterator[Evidence]:
         yield Evidence(weight, f"{counts} sockets to {pair.destination} are in TIME_WAIT")
     elif pair:
         weight = 0 if pair.time_wait >= SOME * pair.used else -2
-        yield Evidence(weight, f"{format_count(pair.time_wait)} sockets to {pair.destination} are in TIME_WAIT")
+        yield Evidence(weight, f"in TIME_WAIT: {format_things(pair.time_wait, 'socket')} to {pair.destination}")
     facts = scene.world.ports
     if facts and scene.reuses:
         setting = f"net.ipv4.tcp_tw_reuse is {facts.tw_reuse}" + (
@@ -175,9 +175,9 @@ def close_wait(scene: Scene) -> Iterator[Evidence]:
             scene.error != "EMFILE" and scene.finding.destination
         )  # a leak to another one keeps no port of this one
         weight = 5 if soft and scene.close_wait >= HALF * soft else 0 if theirs else 1
-        yield Evidence(weight, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT{who}")
+        yield Evidence(weight, f"in CLOSE_WAIT: {format_things(scene.close_wait, 'socket')} of this namespace{who}")
     else:
-        yield Evidence(-2, f"{format_count(scene.close_wait)} sockets of this namespace are in CLOSE_WAIT")
+        yield Evidence(-2, f"in CLOSE_WAIT: {format_things(scene.close_wait, 'socket')} of this namespace")
 
 
 def bound_first(scene: Scene) -> Iterator[Evidence]:
@@ -191,7 +191,7 @@ def bound_first(scene: Scene) -> Iterator[Evidence]:
     unknown, facts = ports.unattributed + ports.hidden, scene.world.ports
     checks = " (limits --probe checks)" if facts and facts.can_probe(ports.unattributed, ports.hidden) else ""
     perhaps = f"; {format_count(unknown)} more may be{checks}" if unknown else ""
-    text = f"{format_count(ports.blocked)} ports of the range are held by bind() or listen(){perhaps}"
+    text = f"held by bind() or listen(): {format_things(ports.blocked, 'port')} of the range{perhaps}"
     free = max(1, scene.range_size - scene.reserved)
     held = min(ports.blocked + ports.unattributed, scene.single or 0) >= FULL * free
     if scene.pair and held and scene.pair.used < MOSTLY * free and (scene.destinations or 0) > 1:

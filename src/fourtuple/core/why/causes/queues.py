@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from fourtuple.core.limits.cures import Cure, Needs
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 from fourtuple.core.why.scene import Bearing, Cause, Evidence, Numbers, Scene, counted, same
 
 RESETS = "net.ipv4.tcp_abort_on_overflow"  # at 1 a full queue resets; at 0 it drops what comes (tcp(7))
@@ -41,7 +41,7 @@ def syn_queue(scene: Scene) -> Iterator[Evidence]:
 
 def unix_backlog(scene: Scene) -> Iterator[Evidence]:
     if scene.unix is not None:
-        text = f"{format_count(scene.unix.waiting)} connections wait at {scene.unix.path}, backlog"
+        text = f"waiting at {scene.unix.path}: {format_things(scene.unix.waiting, 'connection')}, backlog"
         yield Evidence(5 if scene.unix.is_full else -2, f"{text} {format_count(scene.unix.backlog)}")
 
 

@@ -39,7 +39,7 @@ _AFTER = late_pattern(
 _FOR_INFORMATION = late_pattern(r"\[(?:\w+:)?(?:info|notice|debug|trace\d?)\]")
 _CLIENT_ENDED = late_pattern(
     r"\bclient (?:[\w.:\[\]]+ )?(?:prematurely )?(?:closed|timed out)"
-    r"|\bdownstream\b.{0,40}\b(?:reset|close[ds]?|closing|timeout|error)"
+    r"|\bdownstream\b.{0,40}\b(?:reset|closed?|closing|timeout|error)"
 )
 _CLIENT, _OTHER_END = late_pattern(r"\bclient:? "), late_pattern(r"\bupstream\b|\bbackend\b|\bproxy:")
 _NO_SESSION = late_pattern(r":\d{1,5} \[\d\d/[a-z]{3}/\d{4}:[\d:.]+\] [\w.~-]+/[\w.:~-]+: ")
