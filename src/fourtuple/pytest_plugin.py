@@ -2,7 +2,7 @@
 
 def test_my_client(fourtuple_lab):
     verdict = fourtuple_lab.check([sys.executable, "my_client.py", "{dest1}", "{dest2}", "{dest3}"])
-    assert verdict.shared, verdict.findings
+    assert verdict.shared, str(verdict)
 """
 
 import os

@@ -46,15 +46,18 @@ listen front
   bind 127.0.0.1:8443
   server one 127.0.0.1:8444
 """
-# The program of docs/connect.md, which has taken all ports.
+# The program of docs/tutorials/client.md and docs/connect.md, which takes all ports.
 EXHAUSTED = """\
+import socket
+
 from fourtuple import PortsExhausted, Sources, connect
 
-sources = Sources("10.0.0.4", "10.0.0.5")
+server = socket.create_server(("127.0.0.1", 8080), backlog=1000)
+sources = Sources("127.0.0.2", "127.0.0.3")
 kept = []
 try:
     while True:
-        kept.append(connect(("10.0.0.9", 8080), sources=sources))
+        kept.append(connect(("127.0.0.1", 8080), sources=sources))
 except PortsExhausted as error:
     print(error.errno, error.in_use, "of", error.usable)
     print(error.why)
@@ -209,17 +212,7 @@ PLACES: Mapping[str, Place] = {
             )
         )
     ),
-    "exhausted": Place(
-        "\n".join(
-            (
-                source("10.0.0.4", "10.0.0.9"),
-                "ip address add 10.0.0.5/32 dev lo",
-                RANGE_1000,
-                f"{ACTOR} server server 10.0.0.9:8080",
-                file("exhausted.py", EXHAUSTED),
-            )
-        )
-    ),
+    "exhausted": Place(file("exhausted.py", EXHAUSTED), ()),
     "client": Place(f"{file('client.py', CLIENT)}\n{file('mended.py', MENDED)}", ()),
     "log": Place(file("app.log", LOG), ()),
     "metrics": Place(

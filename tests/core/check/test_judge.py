@@ -310,3 +310,16 @@ def test_a_port_that_was_lost_only_later_was_not_bound_by_its_connection() -> No
     assert kinds(seen) == [Kind.POISONS, Kind.SHARED]
     assert kinds(replace(seen, kept_own=later)) == [Kind.BOUND, Kind.POISONS]
     assert kinds(replace(seen, asked=PORTS - later)) == [Kind.BOUND, Kind.POISONS]
+
+
+def test_the_verdict_as_text_has_each_finding_and_its_fix() -> None:
+    """As a test shows it that asserts `verdict.shared`; a tuple of records would be no text to read."""
+    conduct = judge(replace(SEEN, most=ONE_EACH, kept_own=PORTS))
+    text = str(conduct)
+
+    assert text.startswith(conduct.headline)
+    assert len(conduct.findings) > 1
+    for finding in conduct.findings:
+        assert f"{finding.kind}: {finding.says}" in text
+        assert finding.fix in text
+    assert "Trait(" not in text

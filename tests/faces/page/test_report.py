@@ -487,6 +487,33 @@ def test_the_numbers_of_a_lesson_are_named_and_drawn(browser: "Browser", tmp_pat
     assert opened.complaints == []
 
 
+# The words of the names in a card that are broken somewhere inside.
+BROKEN_WORDS = """
+() => [...document.querySelectorAll("article th[scope=row]")].flatMap(name => {
+  const text = name.firstChild
+  return [...text.data.matchAll(/[^\\s-]+/g)].filter(word => {
+    const range = document.createRange()
+    range.setStart(text, word.index)
+    range.setEnd(text, word.index + word[0].length)
+    return new Set([...range.getClientRects()].map(part => part.top)).size > 1
+  }).map(word => word[0])
+})
+"""
+WIDE_TABLES = "() => [...document.querySelectorAll('article .wide')].filter(e => e.scrollWidth > e.clientWidth).length"
+
+
+def test_a_phone_shows_the_names_and_numbers_of_a_lesson_in_whole_words(browser: "Browser", tmp_path: Path) -> None:
+    said = {"bind() without SO_REUSEADDR": "EADDRINUSE", "connect() with the same 4-tuple": "EADDRNOTAVAIL"}
+    evidence = {"4-tuple number 131,070": "10.0.0.5:32768 → 10.0.0.9:80", "all of IPv4, as a number": 2**96}
+    lesson = replace(result(), predicted=said, observed=said, evidence=evidence)
+    kept_run = replace(kept("prove", object()), results=(lesson,), progress=())
+    opened = Opened(browser, report.run_page(kept_run), tmp_path, viewport={"width": 390, "height": 800})
+
+    assert opened.page.locator("article th[scope=row]").count() == 4
+    assert opened.page.evaluate(BROKEN_WORDS) == []
+    assert opened.page.evaluate(WIDE_TABLES) == 0
+
+
 def test_the_page_says_all_that_the_command_says() -> None:
     """Why a run fell short though all were held: answers that were not as expected, say."""
     record = hold_record(unexpected=610, requests=700)

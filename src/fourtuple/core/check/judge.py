@@ -17,7 +17,7 @@ from fourtuple.core.check.cures import IN_CODE, WITHOUT_CODE, cure_for
 from fourtuple.core.check.timeline import Connection
 from fourtuple.core.limits.time_wait import TIME_WAIT_S
 from fourtuple.core.record import dataclass
-from fourtuple.core.units import format_count
+from fourtuple.core.units import format_count, format_things
 
 DEFAULT_RANGE = 28_232  # ports: 32768-60999, the kernel's default of net.ipv4.ip_local_port_range
 SIGNALS = range(1, 65)  # signal(7): shells report that one ended a program as exit code 128 + its number
@@ -179,6 +179,17 @@ class Conduct:
     opened: int
     exit: int | None
     ended: Ended
+
+    def __str__(self) -> str:
+        """The headline, and what was found, with what to change."""
+        found = (f"{each.kind}: {each.says}{f' Fix: {each.fix}' if each.fix else ''}" for each in self.findings)
+        return "\n".join((self.headline, *found))
+
+    @property
+    def headline(self) -> str:
+        """The verdict and the number of connections that it is about."""
+        held = format_things(self.connections, "connection")
+        return f"{self.verdict}: {held} at once, {format_count(self.possible)} possible"
 
     def found(self, kind: Kind) -> Trait | None:
         return next((finding for finding in self.findings if finding.kind is kind), None)

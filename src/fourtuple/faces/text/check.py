@@ -16,9 +16,7 @@ def progress_line(open_: int, opened: int) -> str:
 
 
 def check_lines(conduct: Conduct, expected: Kind | int) -> Iterator[str]:
-    held, possible = format_count(conduct.connections), format_count(conduct.possible)
-    some = f"{held} connection{'s' * (conduct.connections != 1)}"
-    yield from wrapped("", f"{conduct.verdict}: {some} at once, {possible} possible")
+    yield from wrapped("", conduct.headline)
     for finding in conduct.findings:
         yield ""
         yield from wrapped(f"{finding.kind:<10}", finding.says)
