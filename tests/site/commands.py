@@ -14,7 +14,7 @@ _ESCAPED = str.maketrans({letter: f"&#{ord(letter)};" for letter in "|[]<>*_`"})
 def commands() -> str:
     lines = ["# Commands", "", "Every command with its options, as `--help` prints them.", ""]
     for name in COMMANDS:
-        with click.Context(cli, info_name="fourtuple") as parent:
+        with click.Context(cli, info_name="fourtuple", **cli.context_settings) as parent:
             command = cli.get_command(parent, name)
             assert command is not None
             lines += _command(command, parent, f"fourtuple {name}", 2)
@@ -22,7 +22,7 @@ def commands() -> str:
 
 
 def _command(command: click.Command, parent: click.Context, name: str, level: int) -> Iterator[str]:
-    context = click.Context(command, parent, info_name=name.rpartition(" ")[2])
+    context = click.Context(command, parent, info_name=name.rpartition(" ")[2], **command.context_settings)
     yield f"{'#' * level} {name}"
     yield ""
     page = f"{name.rpartition(' ')[2]}.md"

@@ -36,6 +36,7 @@ from fourtuple.faces.text import compare, prove, stored
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 # Styles may be in elements, as Vega sets them; scripts are those whose hashes are listed.
+WRAPPED = 20  # characters for which a column has room on a phone
 POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; connect-src {connect};"
     " base-uri 'none'; form-action 'self'"
@@ -197,6 +198,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["in_lines"] = lambda lines: Markup("\n").join(map(visible, lines))
+    environment.filters["wrappable"] = _wrappable
     return environment
 
 
@@ -210,6 +212,11 @@ def _source(name: str) -> str:
 def _visible(value: Any) -> Any:
     """What a template prints: text of others cannot reverse the direction of what follows it."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _wrappable(text: str) -> str:
+    """A number of more digits than a phone has room for, which may be wrapped between them; any other text as it is."""
+    return Markup(",<wbr>").join(visible(text).split(",")) if len(text) > WRAPPED else text
 
 
 def _script(value: Any) -> Markup:
