@@ -283,7 +283,7 @@ def test_a_stored_run_shows_its_stages(ground: Ground, tmp_path: Path) -> None:
         (("5", "127.0.0.1:7777", "--churn", "1/s", "--watch", "census"), "--watch census with --churn"),
         (("127.0.0.1:7777", "--stages", ",".join(["1@1s"] * 65)), "at most 64"),
         (("127.0.0.1:7777", "--stages", "10"), "is not N@TIME"),
-        (("127.0.0.1:7777",), "N and a destination are needed"),
+        (("127.0.0.1:7777",), "N is missing"),
         (("--stages", "10@1s"), "N and a destination are needed"),
         (("10", "--stages", "10@1s"), "N and a destination are needed"),
     ],
