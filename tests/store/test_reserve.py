@@ -17,7 +17,7 @@ folder = sys.argv[1]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
 server = socket.create_server(("127.0.0.1", 0), backlog=100)
 port = server.getsockname()[1]
-command = [sys.executable, "-m", "fourtuple", "hold", "5", f"127.0.0.1:{port}", "--for", "1h", "--quiet"]
+command = [sys.executable, "-m", "fourtuple", "hold", "5", f"127.0.0.1:{port}", "--for", "1h"]
 run = subprocess.Popen([*command, "--json", "--store", f"{folder}/runs.db"], stderr=subprocess.PIPE, text=True,
                        stdout=subprocess.PIPE)
 peers = [server.accept() for _ in range(5)]
