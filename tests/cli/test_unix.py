@@ -24,6 +24,7 @@ from fourtuple.verbs.churn import churn
 from fourtuple.verbs.churn_max import churn_max
 from fourtuple.verbs.hold import hold
 from fourtuple.verbs.serve import serve
+from tests.cli.test_sessions import SCHEMES
 from tests.conftest import Ground, fourtuple, limited, need
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -202,17 +203,6 @@ def test_a_slow_server_is_waited_for(path: str, loop: str) -> None:
 
     assert run.record.outcome.reached
     assert (run.record.held, len(peers)) == (197, 197)
-
-
-SCHEMES = {
-    "tls": ("--tls", "--echo"),
-    "http": ("--http",),
-    "https": ("--tls", "--http"),
-    "ws": ("--websocket",),
-    "wss": ("--tls", "--websocket"),
-    "mqtt": ("--mqtt",),
-    "mqtts": ("--tls", "--mqtt"),
-}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
