@@ -8,6 +8,7 @@ import numpy as np
 from fourtuple.core.errors import CannotError
 from fourtuple.core.runs.records import AcceptQueue, Witness
 from fourtuple.core.runs.spread import Sharing
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.sockets.ends import Tally
 from fourtuple.core.sockets.own import Own
 from fourtuple.core.sockets.unix import UNIX_DIAG, connected, identify_unix
@@ -41,7 +42,7 @@ class UnixWitness:
             tally, own = fold_unix(partial(identify_unix, cookies=self._cookies()))
         except NoSuchDumpError as error:
             raise _cannot(error) from None
-        self._own = Own(own.client, np.union1d(own.server, self._own.server))
+        self._own = Own(own.client, distinct(np.concatenate((own.server, self._own.server))))
         return Witness(tally.client, tally.server, tally.accepted, UNIX_DIAG)
 
     def queues(self) -> tuple[AcceptQueue, ...]:
@@ -63,7 +64,7 @@ class UnixWitness:
         return 0
 
     def until_gone(self, control: Control) -> int:
-        self._own = Own(np.union1d(self._own.client, self._cookies()), self._own.server)
+        self._own = Own(distinct(np.concatenate((self._own.client, self._cookies()))), self._own.server)
 
         def left() -> int:
             ours = self._count()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fourtuple.core.runs.orders import Watch
 from fourtuple.core.runs.records import AcceptQueue, Sample, Witness
 from fourtuple.core.runs.spread import Sharing, Spread
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.sockets.ends import Ends, Tally, serving
 from fourtuple.core.sockets.own import Own, identify
 from fourtuple.core.sockets.table import SOCK_DIAG, SOCKET, Sockets, State, four_tuples
@@ -96,7 +97,9 @@ class TableWitness:
             ((tally, own), self.sharing), _ = fold_sockets(
                 lambda tables: self._identified(tables, spread()), ESTABLISHED
             )
-            self._own = Own(_NONE, np.union1d(own.server, self._own.server))  # `refresh` takes the client's in
+            self._own = Own(
+                _NONE, distinct(np.concatenate((own.server, self._own.server)))
+            )  # `refresh` takes the client's in
         else:
             (tally, self.sharing), _ = fold_sockets(lambda tables: self._in_space(tables, spread()), ESTABLISHED)
         if not self._here:

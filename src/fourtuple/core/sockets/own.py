@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import mixed, words_of
+from fourtuple.core.sockets.columns import is_in, mixed, words_of
 from fourtuple.core.sockets.ends import Tally, of_servers
 from fourtuple.core.sockets.table import Sockets
 from fourtuple.core.space.tuples import Destinations
@@ -34,8 +34,8 @@ class Own:
         client = server = accepted = 0
         for table in tables:
             cookies = cookies_of(table)
-            client += int(np.count_nonzero(is_among(cookies, self.client)))
-            servers = table[is_among(cookies, self.server)]
+            client += int(np.count_nonzero(is_in(cookies, self.client)))
+            servers = table[is_in(cookies, self.server)]
             server, accepted = server + len(servers), accepted + int(np.count_nonzero(servers["inode"]))
         return Tally(client, server, accepted)
 
@@ -56,7 +56,7 @@ def identify(
     keys, servers = [_NONE], [np.zeros(0, _SERVER)]
     for table in tables:
         here = cookies_of(table)
-        is_own = is_among(here, own)
+        is_own = is_in(here, own)
         each(table[is_own])
         keys.append(_keys(table[is_own], "local", "remote"))
         is_other = ~is_own & of_servers(table, destinations)
@@ -66,7 +66,7 @@ def identify(
         servers.append(others)
     client = np.sort(np.concatenate(keys))
     others = np.concatenate(servers)
-    mirrored = others[is_among(others["key"], client)]
+    mirrored = others[is_in(others["key"], client)]
     tally = Tally(len(client), len(mirrored), int(np.count_nonzero(mirrored["inode"])))
     return tally, Own(own, np.sort(mirrored["cookie"]))
 
@@ -79,15 +79,6 @@ def cookies_of(table: Sockets) -> Numbers64:
     halves = np.ascontiguousarray(table["cookie"]).view("u4").reshape(-1, 2).astype(np.uint64)
     cookies: Numbers64 = halves[:, 0] | halves[:, 1] << np.uint64(32)
     return cookies
-
-
-def is_among(numbers: Numbers64, of: Numbers64) -> NDArray[np.bool_]:
-    """(n,): which of these numbers are in `of`, which is sorted."""
-    if not len(of):
-        return np.zeros(len(numbers), bool)
-    place = np.minimum(np.searchsorted(of, numbers), len(of) - 1)
-    found: NDArray[np.bool_] = of[place] == numbers
-    return found
 
 
 def _keys(table: Sockets, source: str, destination: str) -> Numbers64:

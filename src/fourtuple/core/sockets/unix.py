@@ -11,8 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.sockets.columns import is_in
 from fourtuple.core.sockets.ends import Tally
-from fourtuple.core.sockets.own import Numbers64, Own, cookies_of, is_among
+from fourtuple.core.sockets.own import Numbers64, Own, cookies_of
 
 UNIX_DIAG = "unix_diag"  # the source of a table
 UNIX_SOCKET = np.dtype(
@@ -36,7 +37,7 @@ def identify_unix(tables: Iterable[UnixSockets], cookies: Numbers64) -> tuple[Ta
     own = np.sort(cookies[cookies != 0])
     table = np.concatenate([np.zeros(0, UNIX_SOCKET), *tables])
     numbers = cookies_of(table)
-    is_own = is_among(numbers, own)
+    is_own = is_in(numbers, own)
     is_up = table["shutdown"] == 0
     is_other = ~is_own & (table["peer"] != 0) & np.isin(table["peer"], table["inode"][is_own])
     client, accepted = (int(np.count_nonzero(which & is_up)) for which in (is_own, is_other))

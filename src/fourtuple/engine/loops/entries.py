@@ -1,8 +1,10 @@
 """The submission entries for each operation of the ring loop, as arrays; nothing is submitted here.
 
-A connection is opened by one chain of linked entries (socket, its options, bind, connect), of which only the last one
-reports success; an entry that fails reports its own errno and cancels the rest. Entries point to addresses and option
-values: the object returned along with them must live until they are submitted.
+A connection is opened by consecutive entries (socket, its options, bind, connect), of which only the last one reports
+success; one that fails reports its own errno. Making a socket never waits, so it is not linked to the others, which
+find no file in the slot if it has failed (EBADF): each link is a step of its own, after which the socket has left the
+CPU's caches. The others are a chain, in which an entry that fails cancels the rest. Entries point to addresses and
+option values: the object returned along with them must live until they are submitted.
 """
 
 import select
@@ -126,7 +128,7 @@ class Connects:
             options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
             chain = np.zeros(2 + len(options) + how.bind, SQE)
             chain["flags"] = FIXED_FILE | LINK | SKIP_SUCCESS
-            chain[0]["opcode"], chain[0]["flags"] = Opcode.SOCKET, LINK | SKIP_SUCCESS
+            chain[0]["opcode"], chain[0]["flags"] = Opcode.SOCKET, SKIP_SUCCESS
             chain[0]["fd"] = socket.AF_INET if sockaddr_bytes == 16 else socket.AF_INET6
             chain[0]["off"] = socket.SOCK_STREAM
             for entry, (level, option, value) in zip(chain[1:], options, strict=False):

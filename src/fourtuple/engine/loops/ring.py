@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs.pace import MANY
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.space.endpoints import FourTuple, unpack_address
 from fourtuple.core.space.tuples import Block
 from fourtuple.core.space.unix import UnixBlock
@@ -261,7 +262,7 @@ class RingLoop:
         self._ended(Op.SEND, Pending.SENDING, slots, results)
 
     def _connected(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
-        known = results != -errno.ECANCELED  # otherwise an earlier entry of the chain reports the reason
+        known = (results != -errno.ECANCELED) & (results != -errno.EBADF)  # otherwise an earlier entry has the reason
         slots, results = self._ended(Op.CONNECT, Pending.CONNECTING, slots[known], results[known])
         failed = slots[results < 0]
         if len(failed):
@@ -372,7 +373,7 @@ class RingLoop:
         self._complete(Op.ACCEPT, results[good] + self._rings.first(ring), 0)
         self._rings.used[ring] -= int(np.count_nonzero(~good))
         self._room += int(np.count_nonzero(~good))
-        for descriptor in np.unique(descriptors).tolist():
+        for descriptor in distinct(descriptors).tolist():
             asked = descriptors == descriptor
             self._burst[descriptor] = min(ACCEPTS, max(1, 2 * int(good[asked].sum())))
         wrong = results[~good & ~np.isin(results, _NO_MORE)]

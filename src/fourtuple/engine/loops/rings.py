@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.limits.cost import FILES_RESERVED
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.engine.loops.entries import Local
 from fourtuple.engine.loops.room import Layout
 from fourtuple.kernel import process
@@ -89,7 +90,7 @@ class Rings:
         if rings[0] == rings[-1] and (rings == rings[0]).all():
             yield int(rings[0]), None, local
             return
-        for ring in np.unique(rings).tolist():
+        for ring in distinct(rings).tolist():
             rows = rings == ring
             yield ring, rows, local[rows]
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourtuple.core.runs.counters import Phase
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.engine.control import TICK_S
 from fourtuple.engine.loops.contract import NO_SLOTS, Completions, Slots
 from fourtuple.engine.states import VACATED, Life
@@ -160,7 +161,7 @@ class Closer:
 
     def _close_parting(self, which: NDArray[np.bool_]) -> None:
         parted, self._parting = self._parting[which], self._parting[~which]
-        for state in np.unique(parted["state"]).tolist():
+        for state in distinct(parted["state"]).tolist():
             self.close(self._worker.still_open(parted["slot"][parted["state"] == state]), state)
 
     def take(self, closes: Completions) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.runs import histogram
 from fourtuple.core.runs.churn_orders import ClosedBy
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.engine.control import TICK_S
 from fourtuple.engine.dialogues.course import Course
 from fourtuple.engine.loops.contract import COMPLETION, Completions, Slots
@@ -70,7 +71,7 @@ class Leaver:
         close_ns = self._close_ns[slots]
         planned = (close_ns <= self._worker.clock_ns()) | (close_ns == COMPLETE_NS) | (close_ns == PARTING_NS)
         planned &= done["result"] == 0
-        leaving = np.unique(slots[planned])
+        leaving = distinct(slots[planned])
         if len(leaving := self._worker.still_open(leaving)):
             self._closer.close(leaving)
         if not planned.all():

@@ -15,6 +15,7 @@ from fourtuple.core.runs import histogram
 from fourtuple.core.runs.counters import Phase
 from fourtuple.core.runs.pace import OpeningPace
 from fourtuple.core.runs.spread import BINS
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.engine.control import TICK_S
 from fourtuple.engine.loops.contract import COMPLETION, NO_SLOTS, Completions, How, Slots, Targets
 from fourtuple.engine.states import Life
@@ -227,7 +228,7 @@ class Opener:
         before = self._worker.state[slots]
         self._worker.state[slots] = Life.EMPTY
         ways, _ = self._in_flight.end(slots)
-        for result in np.unique(results).tolist():
+        for result in distinct(results).tolist():
             of_these = results == result
             if self._retries:
                 for queue in (Life.AGAIN, Life.ANEW):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fourtuple.core.errnos import Extent, symptom_of
 from fourtuple.core.runs.slices import Slice
 from fourtuple.core.runs.spread import BINS
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.core.space.tuples import TupleSpace
 from fourtuple.core.space.unix import UnixSpace
 from fourtuple.engine.loops.contract import Targets
@@ -70,7 +71,7 @@ class AutomaticRoutes:
 
     def failed(self, ways: Ways, number: int) -> bool:
         """Note which pairs the errno ends → should these connections be tried on other ways?"""
-        pairs = np.unique(self._pairs(ways))
+        pairs = distinct(self._pairs(ways))
         if symptom_of(number).ends is Extent.PAIR:
             self._end(pairs, number)
             return True

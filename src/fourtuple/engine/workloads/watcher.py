@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fourtuple.core.sockets.columns import distinct
 from fourtuple.engine.control import TICK_S
 from fourtuple.engine.loops.contract import Completions, Slots
 from fourtuple.engine.states import Life
@@ -83,7 +84,7 @@ class Watcher:
         if self._are_coming and self._worker.clock_ns() < self._new_ns + LATER_NS:
             self._are_coming = False
             return SOON_S
-        new = self._worker.still_open(np.unique(np.concatenate(self._new)))  # a slot may have been opened again
+        new = self._worker.still_open(distinct(np.concatenate(self._new)))  # a slot may have been opened again
         self._new = []
         for start in range(0, len(new), BATCH):
             self.listen(new[start : start + BATCH])

@@ -21,10 +21,7 @@ def text_of(file: Path) -> str:
     A byte that is not UTF-8, which a process may put into its name (prctl(2), PR_SET_NAME), becomes an escape such as
     `\\xff`.
     """
-    try:
-        return file.read_text(encoding="utf-8", errors="backslashreplace")
-    except (OSError, ValueError):  # ValueError: the path has a NUL
-        return ""
+    return read_at(str(file)).decode(errors="backslashreplace")
 
 
 def link_of(file: Path) -> str:
@@ -41,14 +38,14 @@ def first_number(text: str) -> int | None:
     return number_of(words[0]) if words else None
 
 
-def read_at(path: str, folder: int) -> bytes:
-    """The content of a file below an open folder; empty if it is missing or cannot be read.
+def read_at(path: str, folder: int | None = None) -> bytes:
+    """The content of a file; empty if it is missing or cannot be read. It costs a third of what pathlib does.
 
-    For places that read thousands of files: it costs a third of what pathlib does.
+    folder: an open folder that the path begins from
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # ValueError: the path has a NUL
         return b""
     try:
         parts = [os.read(handle, CHUNK_BYTES)]
