@@ -90,13 +90,15 @@ class ScriptedLoop:
         assert not self.watched & set(slots.tolist()), "a slot is watched twice"
         self.watched.update(slots.tolist())
 
-    def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
-        for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
+    def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+        results = np.zeros(len(slots), np.int32)
+        for row, slot in enumerate(slots.tolist()):
             what = self.incoming[slot].pop(0) if self.incoming.get(slot) else errno.EAGAIN
             if isinstance(what, bytes):
                 buffers[row, : len(what)] = np.frombuffer(what, np.uint8)
                 what = -len(what)
-            self._done.append((Op.RECEIVE, slot, -what))
+            results[row] = -what
+        return results
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         for slot, row, size in zip(slots.tolist(), rows.tolist(), sizes.tolist(), strict=True):

@@ -171,10 +171,9 @@ def connected(loop: Loop, server: socket.socket, count: int) -> list[socket.sock
 
 
 def read(loop: Loop, slot: int, size: int = 16) -> tuple[int, bytes]:
-    buffers = np.zeros((3, size), np.uint8)
-    loop.receive(slots(slot), buffers, np.array([2]))
-    result = int(collect(loop, Op.RECEIVE, 1)["result"][0])
-    return result, buffers[2, : max(0, result)].tobytes()
+    buffers = np.zeros((1, size), np.uint8)
+    result = int(loop.receive(slots(slot), buffers)[0])
+    return result, buffers[0, : max(0, result)].tobytes()
 
 
 def test_connects_complete_each_in_its_slot(make: Callable[[int], Loop], server: socket.socket) -> None:
@@ -687,14 +686,14 @@ def test_closing_drops_what_has_completed_but_was_not_handed_out(
     assert wait_until(lambda: all(map(has_all, peers)))
     loop.wait(0)
     buffers = np.zeros((2, 16), np.uint8)
-    loop.receive(slots(0, 1), buffers, np.array([0, 1]))
+    loop.watch(slots(0, 1))
     loop.send(slots(0, 1), buffers, np.array([0, 1]), np.array([4, 4]))
     loop.close(slots(0), True)
     done = sorted((op, slot) for op, slot, _ in loop.wait(0).tolist())
     for peer in peers:
         peer.close()
 
-    assert done == [(Op.RECEIVE, 1), (Op.SEND, 1), (Op.CLOSE, 0)]
+    assert done == [(Op.WATCH, 1), (Op.SEND, 1), (Op.CLOSE, 0)]
 
 
 def test_never_more_is_accepted_than_there_is_room_for(make: Callable[[int], Loop], server: socket.socket) -> None:

@@ -88,8 +88,7 @@ def connected(loop: Loop, server: socket.socket, path: str, count: int) -> list[
 
 def read(loop: Loop, slot: int) -> tuple[int, bytes]:
     buffers = np.zeros((1, 16), np.uint8)
-    loop.receive(slots(slot), buffers, np.array([0]))
-    result = int(collect(loop, Op.RECEIVE, 1)["result"][0])
+    result = int(loop.receive(slots(slot), buffers)[0])
     return result, buffers[0, : max(0, result)].tobytes()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fourtuple.core.limits.strategy import Strategy
 from fourtuple.core.runs.churn_orders import AT_ONCE, ClosedBy
@@ -114,11 +115,12 @@ def test_every_connection_is_opened_answered_and_closed(talk: Talk | None, close
                 if closed_by is ClosedBy.SERVER and not (talk and talk.send):
                     self.incoming[slot].append(b"")
 
-        def receive(self, slots: Slots, *others: Any) -> None:
-            super().receive(slots, *others)
+        def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+            results = super().receive(slots, buffers)
             for slot in slots.tolist():
                 if closed_by is ClosedBy.SERVER and talk and talk.send and slot in self.incoming:
                     self.incoming[slot].append(b"")
+            return results
 
     loop = Loop(Clock(), capacity=20, echo=True, links=links)
     run = over(a_churn(loop, slots=20, talk=talk, closed_by=closed_by))
@@ -284,10 +286,11 @@ def test_a_peer_that_closes_within_the_lifetime_loses_the_connection() -> None:
     """Its exchange was complete, but it was to live for a second longer."""
 
     class Loop(ScriptedLoop):
-        def receive(self, slots: Slots, *others: Any) -> None:
-            super().receive(slots, *others)
+        def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+            results = super().receive(slots, buffers)
             for slot in slots.tolist():
                 self.incoming.setdefault(slot, []).append(b"")
+            return results
 
     loop = Loop(Clock(), echo=True)
     run = over(a_churn(loop, rate_per_s=10, talk=PING, lifetime=Lifetime(Spreading.FIXED, 1.0, 1.0)))
@@ -299,10 +302,11 @@ def test_a_complete_connection_that_the_server_resets_is_lost() -> None:
     """Only its FIN is the planned end."""
 
     class Loop(ScriptedLoop):
-        def receive(self, slots: Slots, *others: Any) -> None:
-            super().receive(slots, *others)
+        def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+            results = super().receive(slots, buffers)
             for slot in slots.tolist():
                 self.incoming.setdefault(slot, []).append(errno.ECONNRESET)
+            return results
 
     run = over(a_churn(Loop(Clock(), echo=True), rate_per_s=10, talk=PING, closed_by=ClosedBy.SERVER))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fourtuple.core.runs.counters import COUNTERS, Counters
 from fourtuple.engine.control import Control
-from fourtuple.engine.loops.contract import COMPLETION, Completions, Op
+from fourtuple.engine.loops.contract import COMPLETION, Completions
 from fourtuple.engine.states import Life, empty_slots
 from fourtuple.engine.workloads.closer import CLOSE_BATCH, Closer
 from fourtuple.engine.workloads.contract import Worker
@@ -28,7 +28,7 @@ def a_worker(count: int) -> tuple[Worker, ScriptedLoop]:
 
 def ends(*slots: int, by: int) -> Completions:
     done = np.zeros(len(slots), COMPLETION)
-    done["op"], done["slot"], done["result"] = Op.RECEIVE, slots, -by
+    done["slot"], done["result"] = slots, -by
     return done
 
 

@@ -1,20 +1,19 @@
 """What a loop is and promises: the contract between workloads (hold, churn, serve) and the loops that make connections.
 
 A loop has `capacity` slots, and a slot holds at most one connection. Operations are started on arrays of slots and
-return, in any order, as an array of completions: slot, operation, result ≥ 0 or −errno. Results come in no other way.
+return, in any order, as an array of completions: slot, operation, result ≥ 0 or −errno.
 
     start                              completes with
     connect(slots, block, how)   CONNECT   0, or −errno: then the slot is empty again
                                            with `first`, then as send() of it, and then as watch()
     accept(room)                 ACCEPT    0 in a slot that the loop chose, at most `room` more; or −errno, slot −1
     watch(slots)                 WATCH     0: data or the end of the connection can be read
-    receive(slots, buffers, …)   RECEIVE   at once: bytes read into the slot's row, 0: the peer closed, or −errno
     send(slots, buffers, …)      SEND      bytes sent, all of them, or −errno
     close(slots, reset)          CLOSE     0: the slot is empty again
 
-Only watch waits for the peer. Without data, receive returns −EAGAIN, so that no buffer is occupied while waiting.
-Rules: at most one read operation (watch, receive) and one write operation (connect, send) at a time on a slot. Closing
-cancels everything pending on the slot, without a completion. A buffer row belongs to the loop until its completion.
+To read is no operation: `receive` returns what is there, so that no buffer is occupied while data is waited for.
+Rules: at most one watch and one write operation (connect, send) at a time on a slot. Closing cancels everything pending
+on the slot, without a completion. A buffer row that is sent belongs to the loop until the completion.
 """
 
 import socket
@@ -39,9 +38,8 @@ class Op:
     CONNECT: Final = 1
     ACCEPT: Final = 2
     WATCH: Final = 3
-    RECEIVE: Final = 4
-    SEND: Final = 5
-    CLOSE: Final = 6
+    SEND: Final = 4
+    CLOSE: Final = 5
 
 
 COMPLETION = np.dtype([("op", "u1"), ("slot", "i4"), ("result", "i4")])
@@ -97,8 +95,13 @@ class Loop(Protocol):
         """Complete once for each slot, when data or the end of its connection can be read."""
         ...
 
-    def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
-        """Read from slots[i] into buffers[rows[i]]; buffers: (rows, bytes) uint8."""
+    def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Read what has arrived on slots[i] into buffers[i] → how many bytes; 0: the peer closed; −EAGAIN: nothing yet.
+
+        buffers: (at least as many rows as slots, bytes) uint8. Another negative result is the −errno by which the
+        connection broke.
+        """
+        ...
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         """Send the first sizes[i] bytes of buffers[rows[i]] on slots[i]; slots may share a row."""

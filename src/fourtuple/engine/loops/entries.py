@@ -37,7 +37,7 @@ from fourtuple.kernel.uring import (
 )
 
 # user_data: the slot in 32 bits, the operation in 8, and for a send the number of its buffer in 24.
-STAGE, SILENT, CALL = 32, 33, 34  # operations in addition to those of Op, for internal entries
+STAGE, SILENT, CALL, RECEIVE = 32, 33, 34, 35  # operations in addition to those of Op, for internal entries
 OPS = 64
 BUFFERS = 1 << 24
 _BUFFER_SHIFT = 40
@@ -157,6 +157,11 @@ def connect_only(slots: Slots, local: Local, block: Block) -> tuple[Sqes, object
 def polls(slots: Slots, local: Local) -> Sqes:
     """Poll each slot for data and for the end of its connection, until there is one of the two."""
     return on_each(Opcode.POLL_ADD, _TAGS[Op.WATCH], slots, local, op_flags=POLL_EVENTS, addr=0, length=0)
+
+
+def reads(numbers: NDArray[np.int32], local: Local, where: NDArray[np.uint64], size: int) -> Sqes:
+    """Read at most `size` bytes of each slot to an address, without waiting; the number takes the place of the slot."""
+    return on_each(Opcode.RECV, _TAGS[RECEIVE], numbers, local, op_flags=socket.MSG_DONTWAIT, addr=where, length=size)
 
 
 def on_each(

@@ -97,9 +97,9 @@ class EpollLoop:
             else:
                 self._watching[slot] = 1
 
-    def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
-        size = buffers.shape[1]
-        for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
+    def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+        size, results = buffers.shape[1], np.zeros(len(slots), np.int32)
+        for row, slot in enumerate(slots.tolist()):
             sock = self._sockets[slot]
             assert sock is not None, f"slot {slot} is empty"  # noqa: S101  (a mistake of the caller)
             try:
@@ -110,7 +110,8 @@ class EpollLoop:
                 result = -(error.errno or errno.EIO)
                 if result == -errno.EAGAIN:
                     self._readable[slot] &= Pending.END
-            self._done.append((Op.RECEIVE, slot, result))
+            results[row] = result
+        return results
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         for slot, row, size in zip(slots.tolist(), rows.tolist(), sizes.tolist(), strict=True):

@@ -28,7 +28,7 @@ from fourtuple.core.space.tuples import Block
 from fourtuple.core.space.unix import UnixBlock
 from fourtuple.engine.loops import entries
 from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots, Targets
-from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, STAGE, Connects, Local, tag
+from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, RECEIVE, STAGE, Connects, Local, tag
 from fourtuple.engine.loops.rings import Rings
 from fourtuple.engine.loops.sockets import family_of, options_of
 from fourtuple.engine.states import Pending
@@ -73,13 +73,14 @@ class RingLoop:
         self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}
         self._buffer_number = 0
         self._answer: int | None = None  # the result for _call
+        self._received = np.zeros(0, np.int32)  # the results for receive
         self._unreleased: set[int] = set()  # rings in which slots were closed since they were polled anew
         self._next_release_s = 0.0
         self._takes = (  # in this order: what is closed completes last
             (CALL, self._answered),
             (Op.ACCEPT, self._accepted),
             (Op.WATCH, self._polled),
-            (Op.RECEIVE, self._received),
+            (RECEIVE, self._read),
             (Op.SEND, self._sent),
             (STAGE, self._connected),
             (Op.CONNECT, self._connected),
@@ -156,10 +157,15 @@ class RingLoop:
         for ring, rows, local in self._rings.by_ring(slots):
             self._rings.submit(ring, entries.polls(slots if rows is None else slots[rows], local))
 
-    def receive(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp]) -> None:
-        where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
-        size, flags = buffers.shape[1], socket.MSG_DONTWAIT
-        self._on_each(Opcode.RECV, tag(Op.RECEIVE), slots, addr=where, length=size, op_flags=flags)
+    def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
+        self._received = np.full(len(slots), -errno.EAGAIN, np.int32)
+        numbers = np.arange(len(slots), dtype=np.int32)
+        where = buffers.ctypes.data + numbers.astype(np.uint64) * np.uint64(buffers.strides[0])
+        for ring, rows, local in self._rings.by_ring(slots):
+            some = slice(None) if rows is None else rows
+            self._rings.submit(ring, entries.reads(numbers[some], local, where[some], buffers.shape[1]))
+        self._take()  # it does not wait, so all of them have completed
+        return self._received
 
     def send(self, slots: Slots, buffers: NDArray[np.uint8], rows: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
         if not len(slots):
@@ -251,8 +257,8 @@ class RingLoop:
     def _answered(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         self._answer = int(results[0])
 
-    def _received(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
-        self._ended(Op.RECEIVE, 0, slots, results)
+    def _read(self, ring: int, rows: NDArray[np.int64], results: NDArray[np.int32]) -> None:
+        self._received[rows] = results
 
     def _sent(self, ring: int, slots: NDArray[np.int64], results: NDArray[np.int32]) -> None:
         """Take in sends. One that was cancelled because its connect failed is left to that."""
@@ -288,6 +294,8 @@ class RingLoop:
             unlinked = slots[~ended & ((self._state[slots] & Pending.SENDING) > 0)]
             self._state[unlinked] &= ~np.uint8(Pending.ARMED)
             slots = slots[ended]
+        if not self._can.releases:  # the poll before the one that is made anew may have ended meanwhile, too
+            slots = distinct(slots[(self._state[slots] & Pending.ARMED) > 0])
         state = self._state[slots] & ~np.uint8(Pending.ARMED)
         self._state[slots] = state
         is_closing = (state & Pending.CLOSING) > 0

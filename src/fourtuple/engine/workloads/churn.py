@@ -108,12 +108,11 @@ def churn(
     links = first is not None and loop.links
     opened += [leaver.opened, _said(dialogue, speaker, linked) if links else watcher.opened]
     workload = Workload(
-        starts=tuple(part.start for part in (arriver, speaker, leaver, closer, watcher) if part),
+        starts=tuple(part.start for part in (arriver, watcher, speaker, leaver, closer) if part),
         takes=(
             (Op.CONNECT, arriver.take),
             *([(Op.SEND, speaker.take)] if speaker else []),
             (Op.WATCH, watcher.take_watches),
-            (Op.RECEIVE, watcher.take_reads),
             (Op.CLOSE, arriver.take_closes),
         ),
         ticks=(arriver.tick, leaver.tick),

@@ -127,12 +127,11 @@ def hold(
         population,
     )
     workload = Workload(
-        starts=tuple(part.start for part in (opener, speaker, population, replacer, closer, watcher) if part),
+        starts=tuple(part.start for part in (opener, watcher, speaker, population, replacer, closer) if part),
         takes=(
             (Op.CONNECT, opener.take),
             *([(Op.SEND, speaker.take)] if speaker else []),
             (Op.WATCH, watcher.take_watches),
-            (Op.RECEIVE, watcher.take_reads),
             (Op.CLOSE, closer.take),
         ),
         ticks=(opener.tick, identifier.tick),

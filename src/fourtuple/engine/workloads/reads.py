@@ -1,18 +1,18 @@
 """How many connections are read with few buffers: a connection has a buffer only while it is being read."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fourtuple.engine.loops.contract import Slots
-from fourtuple.engine.workloads.rows import Rows
+from fourtuple.engine.loops.contract import NO_SLOTS, Slots
 
 
 class Reads:
-    """The slots that have data to read, and a few buffer rows that they use in turn."""
+    """The slots that have data to read, and the few buffers that they use in turn.
+
+    buffers: (rows, row_bytes) uint8
+    """
 
     def __init__(self, rows: int, row_bytes: int) -> None:
         self.buffers = np.zeros((rows, row_bytes), np.uint8)
-        self._rows = Rows(rows)
         self._waiting: list[Slots] = []  # in the order they came
 
     @property
@@ -23,26 +23,15 @@ class Reads:
         if len(slots):
             self._waiting.append(slots)
 
-    def take(self) -> tuple[Slots, NDArray[np.intp]]:
-        """As many waiting slots as there are free rows, and the row of each."""
+    def take(self) -> Slots:
+        """As many waiting slots as there are buffers."""
         if not self._waiting:
-            return _NOTHING
-        waiting, free = np.concatenate(self._waiting), len(self._rows.free)
-        slots, rest = waiting[:free], waiting[free:]
+            return NO_SLOTS
+        waiting = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+        slots, rest = waiting[: len(self.buffers)], waiting[len(self.buffers) :]
         self._waiting = [rest] if len(rest) else []
-        return slots, self._rows.take(slots)
-
-    def rows(self, slots: Slots) -> NDArray[np.intp]:
-        return self._rows.of(slots)
-
-    def give_back(self, rows: NDArray[np.intp]) -> None:
-        """Release these rows: their data is no longer needed."""
-        self._rows.give_back(rows)
+        return slots
 
     def forget(self, slots: Slots) -> None:
-        """Remove slots that were closed, whether they are waiting or being read."""
+        """Remove slots that were closed."""
         self._waiting = [waiting[~np.isin(waiting, slots)] for waiting in self._waiting]
-        self._rows.forget(slots)
-
-
-_NOTHING = np.zeros(0, np.int32), np.zeros(0, np.intp)

@@ -70,12 +70,11 @@ def serve(
     lifetimes = Lifetimes(worker, closer, job.close_after_s) if job.close_after_s is not None else None
     accepter = Accepter(worker, listeners, (watcher.opened, *([lifetimes.opened] if lifetimes else [])))
     workload = Workload(
-        starts=tuple(part.start for part in (accepter, speaker, lifetimes, closer, watcher) if part),
+        starts=tuple(part.start for part in (accepter, watcher, speaker, lifetimes, closer) if part),
         takes=(
             (Op.ACCEPT, accepter.take),
             *([(Op.SEND, speaker.take)] if speaker else []),
             (Op.WATCH, watcher.take_watches),
-            (Op.RECEIVE, watcher.take_reads),
             (Op.CLOSE, closer.take),
         ),
         ticks=(),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.sockets.columns import distinct
 from fourtuple.engine.control import TICK_S
-from fourtuple.engine.loops.contract import Completions, Slots
+from fourtuple.engine.loops.contract import COMPLETION, Completions, Slots
 from fourtuple.engine.states import Life
 from fourtuple.engine.workloads.contract import Worker
 from fourtuple.engine.workloads.last_words import LastWords
@@ -67,17 +67,16 @@ class Watcher:
             self._worker.loop.watch(slots)
 
     def start(self) -> float:
-        """Read from as many waiting connections as there are free buffers."""
+        """Read from as many waiting connections as there are buffers."""
         worker = self._worker
         wait_s = self._poll_new() if self._new else TICK_S
         if not self._watch and worker.control.looks != self._looks and not worker.reads.waiting:
             self._looks = worker.control.looks
             worker.reads.add(worker.all_open())
-        slots, rows = worker.reads.take()
-        if not len(slots):
-            return wait_s
-        worker.loop.receive(slots, worker.reads.buffers, rows)
-        return 0.0
+        slots = worker.reads.take()
+        if len(slots):
+            self._read(slots)
+        return 0.0 if worker.reads.waiting else wait_s
 
     def _poll_new(self) -> float:
         """Poll new connections if it is time → how long until there may be more to poll."""
@@ -93,32 +92,32 @@ class Watcher:
     def take_watches(self, watches: Completions) -> None:
         self._worker.reads.add(self._worker.still_open(watches["slot"]))
 
-    def take_reads(self, done: Completions) -> None:
+    def _read(self, slots: Slots) -> None:
         worker = self._worker
-        is_open = (worker.state[done["slot"]] & Life.OPEN) > 0
-        if not is_open.all():
-            done = done[is_open]
-        slots, results = done["slot"], done["result"]
+        results = worker.loop.receive(slots, worker.reads.buffers)
         idle, has_data = results == -errno.EAGAIN, results > 0
-        rows, got = worker.reads.rows(slots), slots[has_data]
-        if len(got):
-            sizes = results[has_data]
+        goes_on = idle | has_data
+        if has_data.any():
+            got, rows, sizes = slots[has_data], np.flatnonzero(has_data), results[has_data]
             worker.counters["received_bytes"] += int(sizes.sum())
             if self._last_words:
-                self._last_words.heard(got, worker.reads.buffers, rows[has_data], sizes)
+                self._last_words.heard(got, worker.reads.buffers, rows, sizes)
             if self._hears or self._log_data:
-                self._hear(got, rows[has_data], sizes)
-        worker.reads.give_back(rows)
+                self._hear(got, rows, sizes)
+            if not self._watch:
+                worker.reads.add(got)
         if self._watch:
-            again = slots[idle | has_data]
+            again = slots[goes_on]
             self._listen_next(self._stays(again) if self._stays else again)
-        else:
-            worker.reads.add(got)
-        if not has_data.all():
-            ended = done[~has_data & ~idle]
-            if self._last_words:
-                self._last_words.ended(ended["slot"].tolist())
-            self._lost(ended)
+        if not goes_on.all():
+            self._end(slots[~goes_on], results[~goes_on])
+
+    def _end(self, slots: Slots, results: NDArray[np.int32]) -> None:
+        ended = np.zeros(len(slots), COMPLETION)
+        ended["slot"], ended["result"] = slots, results
+        if self._last_words:
+            self._last_words.ended(slots.tolist())
+        self._lost(ended)
 
     def _listen_next(self, slots: Slots) -> None:
         """Listen on these slots, except where data is to be sent first; the speaker calls `listen` for those later."""
