@@ -71,8 +71,7 @@ class Contestant:
     def running(self) -> "Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]":
         """The server, which listens, and the client, which has just been started; both end with the block."""
         wait_quiet()
-        warm(self.warm_bytes)
-        with Lab(ports=self.ports, hash_entries=self.hash_entries) as lab:
+        with warm(self.warm_bytes), Lab(ports=self.ports, hash_entries=self.hash_entries) as lab:
             words = lab.command(self._words(_pinned(self.client_cpus, self.client)))
             with _listening(lab.command(self._words(_pinned(self.server_cpus, self.server)))) as server:
                 client = start(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -177,15 +176,24 @@ def wait_quiet(still_s: float = STILL_S) -> None:
             return
 
 
-def warm(size_bytes: int) -> None:
-    """Touch that much memory and let it go again, so that a virtual machine has it from its host.
-
-    A page that a guest touches for the first time, or for the first time since the host took it back, costs many times
-    what the kernel then does with it: measured without this, opening seems to slow down as memory fills.
-    """
-    if size_bytes:
-        code = f"import numpy; numpy.zeros({min(size_bytes, free_memory_bytes() * 9 // 10)}, 'u1')[::4096] = 1"
-        subprocess.run([sys.executable, "-c", code], check=True)
+@contextmanager
+def warm(size_bytes: int) -> Iterator[None]:
+    """Touch that much memory before the block, and let it go as the block takes it (bench/warming.py)."""
+    free_bytes = free_memory_bytes()
+    touched_bytes, spare_bytes = min(size_bytes, free_bytes * 9 // 10), free_bytes - size_bytes * 11 // 10
+    if not touched_bytes:
+        yield
+        return
+    kept_bytes = min(touched_bytes, max(0, spare_bytes))
+    words = [sys.executable, "-m", "bench.warming", str(touched_bytes), str(kept_bytes)]
+    warming = start(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        if not warming.stdout or warming.stdout.readline() != "touched\n":
+            raise NotMeasuredError("memory could not be touched")
+        yield
+    finally:
+        warming.kill()
+        warming.communicate()
 
 
 def _sockets() -> int:

@@ -157,8 +157,8 @@ def snapshot(rounds: int) -> Result:
 def _connected(connections: int, *, own_table: bool = True) -> Iterator[tuple[Lab, list[str]]]:
     """A lab with so many connections to itself, and the commands that make them."""
     wait_quiet()
-    warm(connections * PAIR_BYTES)
     with (
+        warm(connections * PAIR_BYTES),
         Lab(ports=PORTS, hash_entries=HASH_ENTRIES if own_table else None) as lab,
         _inside(lab, connections) as commands,
     ):
