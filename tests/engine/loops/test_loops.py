@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ import pytest
 from fourtuple.core.sockets.own import cookies_of
 from fourtuple.core.sockets.table import State
 from fourtuple.core.space.tuples import Block, TupleSpace
+from fourtuple.engine.loops import entries
 from fourtuple.engine.loops.contract import COMPLETION, Completions, How, Loop, Op
 from fourtuple.engine.loops.epoll import EpollLoop
 from fourtuple.engine.loops.ring import RingLoop
@@ -553,6 +555,27 @@ def test_the_end_is_seen_also_behind_data(make: Callable[[int], Loop], server: s
     collect(loop, Op.WATCH, 1)
 
     assert read(loop, 0) == (0, b"")
+
+
+@pytest.mark.parametrize("how", [HOW, BOUND, replace(HOW, timeout_s=None)])
+def test_a_socket_that_cannot_be_made_is_reported_once_with_its_errno(
+    how: How, server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entries that follow it find no socket in the slot; afterwards the slots are as usable as others."""
+    need(CAN.why_not is None and CAN.prepares(bind=True), "an io_uring that makes sockets and binds them")
+    loop = RingLoop(3)
+    with monkeypatch.context() as patched:
+        patched.setattr(entries, "socket", SimpleNamespace(**{**vars(socket), "SOCK_STREAM": 77}))
+        loop.connect(slots(0, 1, 2), towards(server, 3), how)
+        done = collect(loop, Op.CONNECT, 3)
+        others = loop.wait(0)
+    loop.connect(slots(0, 1, 2), towards(server, 3), replace(how, timeout_s=7))
+    again = collect(loop, Op.CONNECT, 3)
+    loop.shut()
+
+    assert sorted(done[["slot", "result"]].tolist()) == [(slot, -errno.EINVAL) for slot in range(3)]
+    assert len(others) == 0
+    assert (again["result"] == 0).all()
 
 
 def test_a_reset_keeps_its_errno(make: Callable[[int], Loop], server: socket.socket) -> None:
