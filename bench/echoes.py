@@ -34,12 +34,14 @@ def _echo(rounds: int, connections: int, seconds: float) -> Result:
 
         talk = f"--send 32B --expect 32B --every 0s --for {seconds:g}s --workers 1 --json"
         our_client = f"fourtuple hold {connections} 127.0.0.1:80 {talk}"
-        c_client = f"./echo_client {connections} {min(IN_FLIGHT, connections)} {seconds:g} 127.0.0.1 80"
+        load = f"{connections} {min(IN_FLIGHT, connections)} {seconds:g} 127.0.0.1 80"
+        c_client = f"./echo_client {load}"
         contestants = {
             ours: contestant(SERVER, our_client),
             c: contestant(C_SERVER, c_client),
             "client fourtuple, server C": contestant(C_SERVER, our_client),
             "client C, server fourtuple": contestant(SERVER, c_client),
+            "ring entries alone, server C": contestant(C_SERVER, f"python -m bench.peers.bare {load}"),
         }
         if connections > IN_FLIGHT:
             client = f"./echo_client {connections} {connections} {seconds:g} 127.0.0.1 80"
@@ -61,6 +63,9 @@ def _echo(rounds: int, connections: int, seconds: float) -> Result:
 
 
 def _line(name: str, printed: Sequence[Mapping[str, Any]]) -> str:
+    rates = spread([each["answers_per_s"] for each in printed], "/s")
+    if "answer_us" not in printed[0]:
+        return f"{name:<28} {rates}"
     took_ms = {share: median(each["answer_us"][share] / 1000 for each in printed) for share in ("p50", "p99", "max")}
     told = "   ".join(f"{share} {number(value)} ms" for share, value in took_ms.items())
-    return f"{name:<28} {spread([each['answers_per_s'] for each in printed], '/s'):<38} {told}"
+    return f"{name:<28} {rates:<38} {told}"

@@ -26,10 +26,15 @@ before, less one for each end of the server that is closed, and one for each con
 closed.""",
     "echo-10k": """\
 The same load: `hold --every 0s` sends to a connection as soon as its answer has come, but has at most 2,048 messages
-on their way (MOST_WAITING in engine/dialogues/fixed.py), so the C client is told to have as many. That this holds on
+on their way (MOST_WAITING in engine/dialogues/schedule.py), so the C client is told to have as many. That this holds on
 both sides shows in the rate times the median, which is about 2,048 for both. With one message on each of the 10,000
 connections, as tcp_rr has it, each epoll_wait() finds more work, and an answer takes longer. Both clients time each
-message from its send to its last byte.""",
+message from its send to its last byte.
+
+What bounds all of them is the kernel: sending a message, which on loopback includes its way to the other end's socket,
+takes more than half of the client's time. A client of ring entries alone (bench/peers/bare.py), which polls, reads and
+sends and does nothing else, shows how little is left for what `hold` does beside that. Multishot receives into buffers
+that the ring provides were tried there, and gave 3 to 6 % more; one such receive for each message gave less.""",
     "tls": """\
 A handshake takes four operations of public-key cryptography, which OpenSSL does at both ends, and nginx sends two
 tickets after it, which s_time does not read. s_time waits for nginx in each handshake, so that only CPU time compares
@@ -49,8 +54,8 @@ User time includes everything from the start of Python to the end: opening, clos
 kernel's table, and the samples that this measure takes.
 
 This is a virtual machine that gives freed memory back to its host, and a page that is touched for the first time costs
-many times what the kernel then does with it. Memory is touched before; if the host has taken it back by then, the
-last 100,000 connections show it.""",
+10 µs more than another. So memory is touched before, and let go of as the kernel takes it (bench/warming.py): without
+that, the last 100,000 connections came at 0.6 times the rate of the first, and opening took a quarter longer.""",
     "answers": """\
 The output goes to /dev/null. CPU is of the command and its children.""",
     "limits": """\

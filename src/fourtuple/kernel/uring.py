@@ -194,7 +194,7 @@ class Ring:
     def __init__(self, slots: int, entries: int, *, no_sqarray: bool) -> None:
         flags = SETUP_CQSIZE | SETUP_SUBMIT_ALL | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN
         flags |= SETUP_NO_SQARRAY if no_sqarray else 0
-        # Twice the completions that can be pending when a batch of receives and a batch of sends follow each other.
+        # Completions for which there is no room wait in a list of the kernel until `take` makes some.
         params = ctypes.create_string_buffer(_PARAMS.pack(entries, 4 * entries, flags, *[0] * 22), _PARAMS.size)
         self.fd, self.event_fd, self._maps = _syscall(SETUP, entries, ctypes.addressof(params)), -1, list[_Map]()
         try:

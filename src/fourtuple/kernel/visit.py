@@ -249,7 +249,7 @@ def _sysctls(folder: int, names: Iterable[str]) -> dict[str, str]:
 
 
 def _text(folder: int, path: str) -> str:
-    text = read_at(path, folder).decode("utf-8", "backslashreplace")
+    text = read_at(path, folder).decode(errors="backslashreplace")
     return text if text.endswith("\n") else ""
 
 

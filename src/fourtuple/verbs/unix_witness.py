@@ -42,7 +42,7 @@ class UnixWitness:
             tally, own = fold_unix(partial(identify_unix, cookies=self._cookies()))
         except NoSuchDumpError as error:
             raise _cannot(error) from None
-        self._own = Own(own.client, distinct(np.concatenate((own.server, self._own.server))))
+        self._own = Own(own.client, distinct(own.server, self._own.server))
         return Witness(tally.client, tally.server, tally.accepted, UNIX_DIAG)
 
     def queues(self) -> tuple[AcceptQueue, ...]:
@@ -64,7 +64,7 @@ class UnixWitness:
         return 0
 
     def until_gone(self, control: Control) -> int:
-        self._own = Own(distinct(np.concatenate((self._own.client, self._cookies()))), self._own.server)
+        self._own = Own(distinct(self._own.client, self._cookies()), self._own.server)
 
         def left() -> int:
             ours = self._count()

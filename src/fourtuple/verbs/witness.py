@@ -97,9 +97,7 @@ class TableWitness:
             ((tally, own), self.sharing), _ = fold_sockets(
                 lambda tables: self._identified(tables, spread()), ESTABLISHED
             )
-            self._own = Own(
-                _NONE, distinct(np.concatenate((own.server, self._own.server)))
-            )  # `refresh` takes the client's in
+            self._own = Own(_NONE, distinct(own.server, self._own.server))  # `refresh` takes the client's in
         else:
             (tally, self.sharing), _ = fold_sockets(lambda tables: self._in_space(tables, spread()), ESTABLISHED)
         if not self._here:

@@ -398,9 +398,12 @@ def test_a_slot_that_is_polled_anew_reports_each_event_once(make: Callable[[int]
     loop = make(3)
     peers = connected(loop, server, 3)
     loop.watch(slots(0, 1, 2))
+    buffers = np.zeros((1, 4), np.uint8)
+    loop.send(slots(0, 2), buffers, np.zeros(2, np.intp), np.array([4, 4]))
     loop.close(slots(1), True)
-    collect(loop, Op.CLOSE, 1)
+    assert sorted(collected(loop, 3)["op"].tolist()) == [Op.SEND, Op.SEND, Op.CLOSE]
     assert len(loop.wait(0.05)) == 0
+    assert [peers[slot].recv(4, socket.MSG_WAITALL) for slot in (0, 2)] == [bytes(4)] * 2
     for peer in (peers[0], peers[2]):
         peer.sendall(b"hello")
     assert sorted(collect(loop, Op.WATCH, 2)["slot"].tolist()) == [0, 2]
@@ -557,16 +560,18 @@ def test_the_end_is_seen_also_behind_data(make: Callable[[int], Loop], server: s
     assert read(loop, 0) == (0, b"")
 
 
+@pytest.mark.parametrize("says", [False, True])
 @pytest.mark.parametrize("how", [HOW, BOUND, replace(HOW, timeout_s=None)])
 def test_a_socket_that_cannot_be_made_is_reported_once_with_its_errno(
-    how: How, server: socket.socket, monkeypatch: pytest.MonkeyPatch
+    how: How, says: bool, server: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The entries that follow it find no socket in the slot; afterwards the slots are as usable as others."""
     need(CAN.why_not is None and CAN.prepares(bind=True), "an io_uring that makes sockets and binds them")
     loop = RingLoop(3)
+    first = np.zeros(4, np.uint8) if says and loop.links else None
     with monkeypatch.context() as patched:
         patched.setattr(entries, "socket", SimpleNamespace(**{**vars(socket), "SOCK_STREAM": 77}))
-        loop.connect(slots(0, 1, 2), towards(server, 3), how)
+        loop.connect(slots(0, 1, 2), towards(server, 3), how, first)
         done = collect(loop, Op.CONNECT, 3)
         others = loop.wait(0)
     loop.connect(slots(0, 1, 2), towards(server, 3), replace(how, timeout_s=7))

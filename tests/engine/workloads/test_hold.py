@@ -16,8 +16,9 @@ from fourtuple.core.runs.slices import Plan, split
 from fourtuple.core.space.endpoints import FourTuple
 from fourtuple.core.space.interval import Interval
 from fourtuple.core.space.tuples import TupleSpace
-from fourtuple.engine.control import Cookies
+from fourtuple.engine.control import TICK_S, Cookies
 from fourtuple.engine.loops.contract import How, Slots
+from fourtuple.engine.protocols.contract import Answers, Session, Turn
 from fourtuple.engine.workloads.hold import HoldJob, hold
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
@@ -168,6 +169,49 @@ def test_never_more_at_once_than_the_pace_allows() -> None:
     opened(a_run(997, loop, pace=OpeningPace(in_flight=40)))
 
     assert loop.most_in_flight == 40
+
+
+class Asking:
+    """A session that is established by the answer to what it says first, and has nothing to say then."""
+
+    idle = False
+
+    def begin(self) -> Turn:
+        return Turn(send=b"hello")
+
+    def say(self, message: bytes) -> Turn:
+        return Turn(send=message)
+
+    def received(self, data: bytes) -> Turn:
+        return Turn(ready=True)
+
+    def goodbye(self) -> bytes:
+        return b""
+
+
+class AskingKind:
+    keepalive_s = float("inf")
+    many = None
+    answers = Answers.NONE
+    says_source = False
+
+    def make(self, connection: int, source: str) -> Session:
+        return Asking()
+
+    def resume(self, connection: int) -> Session:
+        return Asking()
+
+    def beat(self, session: Session) -> Turn:
+        return Turn()
+
+
+def test_sessions_that_are_established_make_room_for_others_at_once() -> None:
+    """Nothing else completes after they were read, so that a step that waited would wait for TICK_S."""
+    loop = ScriptedLoop(Clock(), echo=True)
+    run = opened(a_run(4, loop, pace=OpeningPace(in_flight=2), kind=AskingKind()))
+
+    assert run.counters["sessions"] == 4
+    assert [at_s < TICK_S for at_s, _ in loop.connects] == [True] * 4
 
 
 def test_a_rate_is_kept_to_the_connection() -> None:

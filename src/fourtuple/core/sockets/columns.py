@@ -77,9 +77,9 @@ def numbers_among(addresses: NDArray[np.void], ranges: Ranges) -> NDArray[np.int
     return numbers
 
 
-def distinct(numbers: NDArray[Any]) -> NDArray[Any]:
+def distinct(*parts: NDArray[Any]) -> NDArray[Any]:
     """The different ones of these numbers, ascending, as np.unique() gives them, which imports numpy.ma (0.02 s)."""
-    found = np.sort(numbers)
+    found = np.sort(np.concatenate(parts)) if len(parts) > 1 else np.sort(parts[0])
     is_first = np.ones(len(found), bool)
     is_first[1:] = found[1:] != found[:-1]
     different: NDArray[Any] = found[is_first]

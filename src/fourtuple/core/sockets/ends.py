@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fourtuple.core.backports import Self
 from fourtuple.core.record import dataclass
-from fourtuple.core.sockets.columns import among, is_wildcard, numbers_among, within
+from fourtuple.core.sockets.columns import among, distinct, is_wildcard, numbers_among, within
 from fourtuple.core.sockets.table import SOCKET, Sockets
 from fourtuple.core.space.ranges import Ranges
 from fourtuple.core.space.tuples import Destinations
@@ -51,7 +51,7 @@ class Ends:
     @property
     def distinct(self) -> int:
         """How many different 4-tuples the client sockets have."""
-        return len(np.unique(_keys(self.client)))
+        return len(distinct(_keys(self.client)))
 
     @property
     def mirrored(self) -> int:
@@ -68,7 +68,7 @@ class Ends:
     @property
     def server_ports(self) -> list[int]:
         """The local ports of the server sockets, ascending."""
-        return [int(port) for port in np.unique(self.server["local_port"])]
+        return [int(port) for port in distinct(self.server["local_port"])]
 
 
 @dataclass(frozen=True, slots=True)

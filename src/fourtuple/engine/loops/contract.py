@@ -62,7 +62,7 @@ class How:
 
 
 Targets = Block | UnixBlock  # where connections go; of TCP also where they come from
-First = NDArray[np.uint8]  # a message: (bytes,), which must not change until the sends have completed
+First = NDArray[np.uint8]  # a message: (bytes,), the same for many connects; it must not change
 
 
 class Loop(Protocol):

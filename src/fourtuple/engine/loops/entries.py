@@ -1,10 +1,10 @@
 """The submission entries for each operation of the ring loop, as arrays; nothing is submitted here.
 
 A connection is opened by consecutive entries (socket, its options, bind, connect), of which only the last one reports
-success; one that fails reports its own errno. Making a socket never waits, so it is not linked to the others, which
-find no file in the slot if it has failed (EBADF): each link is a step of its own, after which the socket has left the
-CPU's caches. The others are a chain, in which an entry that fails cancels the rest. Entries point to addresses and
-option values: the object returned along with them must live until they are submitted.
+success; one that fails reports its own errno. Making a TCP socket never waits, so it is not linked to the others: each
+link is a step of its own, after which the socket has left the CPU's caches. If it fails, the others find no file in the
+slot (EBADF). These are a chain, in which an entry that fails cancels the rest. Entries point to addresses and option
+values: the object returned along with them must live until they are submitted.
 """
 
 import select
@@ -40,6 +40,7 @@ from fourtuple.kernel.uring import (
 STAGE, SILENT, CALL, RECEIVE = 32, 33, 34, 35  # operations in addition to those of Op, for internal entries
 OPS = 64
 BUFFERS = 1 << 24
+OF_FIRST = 0  # the number of the buffer with a message that follows a connect
 _BUFFER_SHIFT = 40
 _OP_MASK = 0xFF
 _TAGS = np.arange(OPS, dtype=np.uint64) << np.uint64(32)  # an operation at its place in user_data
@@ -68,7 +69,7 @@ def buffers_of(user_data: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 class Connects:
-    """The chains that open connections; the parts that all connections of a kind share are built once."""
+    """The entries that open connections; the parts that all connections of a kind share are built once."""
 
     def __init__(self) -> None:
         self._chains: dict[tuple[How, int, bool], NDArray[np.uint64]] = {}
@@ -83,16 +84,14 @@ class Connects:
         *,
         explicit: bool,
         first: First | None = None,
-        buffer: int = 0,
     ) -> tuple[Sqes, object]:
-        """The chains that connect `block` in these slots.
+        """The entries that connect `block` in these slots.
 
-        → entries (connections, entries of a chain), and the addresses that they point to
+        → entries (connections, entries of each), and the addresses that they point to
 
         local:    the number of each slot within its ring's table
         explicit: the block names the source ports
         first:    is sent on each connection, which is polled then; None: nothing
-        buffer:   the number of its buffer
         """
         ends = _sockaddrs(block.destination, block.destination_port)
         sources = _sockaddrs(block.source, block.source_port) if how.bind else None
@@ -116,13 +115,13 @@ class Connects:
             say, poll = chain[:, at + 1], chain[:, at + 2]
             say["opcode"], say["flags"] = Opcode.SEND, FIXED_FILE | LINK
             say["addr"], say["len"] = first.ctypes.data, len(first)
-            say["op_flags"], say["user_data"] = SEND_FLAGS, numbers | tag(Op.SEND, buffer)
+            say["op_flags"], say["user_data"] = SEND_FLAGS, numbers | tag(Op.SEND, OF_FIRST)
             poll["opcode"], poll["flags"], poll["op_flags"] = Opcode.POLL_ADD, FIXED_FILE, POLL_EVENTS
             poll["user_data"] = numbers | _TAGS[Op.WATCH]
         return chain, (ends, sources)
 
     def _common(self, how: How, sockaddr_bytes: int, explicit: bool) -> NDArray[np.uint64]:
-        """The chain that opens one connection, as words; the fields that differ between connections are 0."""
+        """The entries that open one connection, as words; the fields that differ between connections are 0."""
         key = (how, sockaddr_bytes, explicit)
         if key not in self._chains:
             options = sockopts.before_connect(how.timeout_s, how.port_range, bind=how.bind, explicit=explicit)
@@ -162,6 +161,11 @@ def polls(slots: Slots, local: Local) -> Sqes:
 def reads(numbers: NDArray[np.int32], local: Local, where: NDArray[np.uint64], size: int) -> Sqes:
     """Read at most `size` bytes of each slot to an address, without waiting; the number takes the place of the slot."""
     return on_each(Opcode.RECV, _TAGS[RECEIVE], numbers, local, op_flags=socket.MSG_DONTWAIT, addr=where, length=size)
+
+
+def sends(slots: Slots, local: Local, where: NDArray[np.uint64], sizes: NDArray[np.int64], buffer: int) -> Sqes:
+    """Send sizes[i] bytes, all of them, from an address on each slot; buffer: the number of the buffer they are in."""
+    return on_each(Opcode.SEND, tag(Op.SEND, buffer), slots, local, op_flags=SEND_FLAGS, addr=where, length=sizes)
 
 
 def on_each(

@@ -28,12 +28,12 @@ from fourtuple.core.space.tuples import Block
 from fourtuple.core.space.unix import UnixBlock
 from fourtuple.engine.loops import entries
 from fourtuple.engine.loops.contract import COMPLETION, Completions, First, How, Op, Slots, Targets
-from fourtuple.engine.loops.entries import BUFFERS, CALL, OPS, RECEIVE, STAGE, Connects, Local, tag
+from fourtuple.engine.loops.entries import BUFFERS, CALL, OF_FIRST, OPS, RECEIVE, STAGE, Connects, Local, tag
 from fourtuple.engine.loops.rings import Rings
 from fourtuple.engine.loops.sockets import family_of, options_of
 from fourtuple.engine.states import Pending
 from fourtuple.kernel import addresses, sockopts
-from fourtuple.kernel.uring import Cqes, Features, Opcode, Sqes, features
+from fourtuple.kernel.uring import Cqes, Features, Sqes, features
 
 T = TypeVar("T")
 ACCEPTS = 256  # submitted at once for a listener with a long queue
@@ -69,9 +69,10 @@ class RingLoop:
         self._armed = False
         self._room = 0
         self._done: list[Completions] = []
-        # The buffers of pending sends, and how many sends use each.
+        # The buffers of pending sends, and how many sends use each; messages that follow connects are kept for good.
         self._buffers: dict[int, tuple[NDArray[np.uint8], int]] = {}
-        self._buffer_number = 0
+        self._buffer_number = OF_FIRST
+        self._firsts: dict[int, First] = {}
         self._answer: int | None = None  # the result for _call
         self._received = np.zeros(0, np.int32)  # the results for receive
         self._unreleased: set[int] = set()  # rings in which slots were closed since they were polled anew
@@ -94,6 +95,8 @@ class RingLoop:
             self._connect_unix(slots, block)
             return
         self._state[slots] = Pending.CONNECTING if first is None else LINKED
+        if first is not None:
+            self._firsts[id(first)] = first
         explicit = block.is_explicit
         for ring, rows, local in self._rings.by_ring(slots):
             part, some = (block, slots) if rows is None else (block.where(rows), slots[rows])
@@ -101,10 +104,7 @@ class RingLoop:
                 self._complete(Op.CONNECT, some, -number)
             elif self._can.prepares(bind=how.bind):
                 # The kernel copies the addresses during submission, so they need not live longer than this.
-                buffer = 0 if first is None else self._use(first, len(some))
-                chains, _addresses = self._connects.entries(
-                    some, local, part, how, explicit=explicit, first=first, buffer=buffer
-                )
+                chains, _addresses = self._connects.entries(some, local, part, how, explicit=explicit, first=first)
                 self._rings.submit(ring, chains)
             else:
                 self._connect_installed(ring, some, local, part, how)
@@ -153,6 +153,7 @@ class RingLoop:
             self._rings.wait_for(self._listeners, armed=self._armed)
 
     def watch(self, slots: Slots) -> None:
+        slots = slots[(self._state[slots] & Pending.ARMED) == 0]
         self._state[slots] |= np.uint8(Pending.ARMED)
         for ring, rows, local in self._rings.by_ring(slots):
             self._rings.submit(ring, entries.polls(slots if rows is None else slots[rows], local))
@@ -171,9 +172,11 @@ class RingLoop:
         if not len(slots):
             return
         self._state[slots] |= Pending.SENDING
-        tagged = tag(Op.SEND, self._use(buffers, len(slots)))
+        number = self._use(buffers, len(slots))
         where = buffers.ctypes.data + rows.astype(np.uint64) * np.uint64(buffers.strides[0])
-        self._on_each(Opcode.SEND, tagged, slots, addr=where, length=sizes, op_flags=entries.SEND_FLAGS)
+        for ring, some, local in self._rings.by_ring(slots):
+            part = slice(None) if some is None else some
+            self._rings.submit(ring, entries.sends(slots[part], local, where[part], sizes[part], number))
 
     def close(self, slots: Slots, reset: bool) -> None:
         if self._done:
@@ -291,8 +294,9 @@ class RingLoop:
         """Take in polls that have ended: there is data, or the end of the connection, perhaps by our own close."""
         ended = results != -errno.ECANCELED  # otherwise we have cancelled it, or what it was linked to has failed
         if not ended.all():
-            unlinked = slots[~ended & ((self._state[slots] & Pending.SENDING) > 0)]
-            self._state[unlinked] &= ~np.uint8(Pending.ARMED)
+            if self.links:
+                unlinked = slots[~ended & ((self._state[slots] & Pending.SENDING) > 0)]
+                self._state[unlinked] &= ~np.uint8(Pending.ARMED)
             slots = slots[ended]
         if not self._can.releases:  # the poll before the one that is made anew may have ended meanwhile, too
             slots = distinct(slots[(self._state[slots] & Pending.ARMED) > 0])
@@ -323,13 +327,13 @@ class RingLoop:
 
     def _use(self, buffers: NDArray[np.uint8], count: int) -> int:
         """Keep these buffers until so many sends have completed → their number."""
-        while self._buffer_number in self._buffers:  # in use by a send to a peer that does not read
+        while self._buffer_number == OF_FIRST or self._buffer_number in self._buffers:  # of a peer that does not read
             self._buffer_number = (self._buffer_number + 1) % BUFFERS
         self._buffers[self._buffer_number] = (buffers, count)
         return self._buffer_number
 
     def _let_buffers_go(self, numbers: NDArray[np.uint64]) -> None:
-        for number, count in Counter(numbers.tolist()).items():
+        for number, count in Counter(numbers[numbers != OF_FIRST].tolist()).items():
             buffers, needed = self._buffers.pop(number)
             if needed > count:
                 self._buffers[number] = (buffers, needed - count)
@@ -389,19 +393,6 @@ class RingLoop:
             self._complete(Op.ACCEPT, _NO_SLOT, int(wrong[0]))
 
     # Submitting
-
-    def _on_each(
-        self, opcode: Opcode, tagged: np.uint64, slots: Slots, *, op_flags: int, addr: Any = 0, length: Any = 0
-    ) -> None:
-        """Submit one entry for each slot; `tagged` is the user_data of all of them, without the slot."""
-        for ring, rows, local in self._rings.by_ring(slots):
-            some, where, how_long = slots, addr, length
-            if rows is not None:
-                some = slots[rows]
-                where = addr if np.isscalar(addr) else addr[rows]
-                how_long = length if np.isscalar(length) else length[rows]
-            asked = entries.on_each(opcode, tagged, some, local, op_flags=op_flags, addr=where, length=how_long)
-            self._rings.submit(ring, asked)
 
     def _call(self, ring: int, entry: Sqes) -> int:
         """Submit one entry, and wait for its result."""

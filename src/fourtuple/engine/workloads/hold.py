@@ -127,7 +127,7 @@ def hold(
         population,
     )
     workload = Workload(
-        starts=tuple(part.start for part in (opener, watcher, speaker, population, replacer, closer) if part),
+        starts=tuple(part.start for part in (watcher, opener, speaker, population, replacer, closer) if part),
         takes=(
             (Op.CONNECT, opener.take),
             *([(Op.SEND, speaker.take)] if speaker else []),

@@ -78,7 +78,7 @@ class Leaver:
             self._closer.lost(done[~planned])
 
     def staying(self, slots: Slots) -> Slots:
-        """Those of these slots that are not closed at the next step."""
+        """Those of these slots that are not closed in this step."""
         self._take_course()
         stays: Slots = slots[self._close_ns[slots] > self._worker.clock_ns()]
         return stays

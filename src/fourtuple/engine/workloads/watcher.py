@@ -26,7 +26,7 @@ BATCH = 4096  # connections polled together
 class Watcher:
     """Reads received data, and passes it to the dialogue.
 
-    lost:       called with the completions of reads that found the end of a connection
+    lost:       called with the slots of connections that have ended, and by what, as completions (`op` is 0)
     watch:      poll all connections for data
     log_data:   log received data
     last_words: remember what peers send before they end a connection
@@ -83,7 +83,7 @@ class Watcher:
         if self._are_coming and self._worker.clock_ns() < self._new_ns + LATER_NS:
             self._are_coming = False
             return SOON_S
-        new = self._worker.still_open(distinct(np.concatenate(self._new)))  # a slot may have been opened again
+        new = self._worker.still_open(distinct(*self._new))  # a slot may have been opened again
         self._new = []
         for start in range(0, len(new), BATCH):
             self.listen(new[start : start + BATCH])
