@@ -84,6 +84,19 @@ def test_room_of_the_groups_is_that_of_the_sockets(
     assert rooms[1] == rooms[0]
 
 
+def test_a_connection_that_is_being_accepted_uses_its_4_tuple_when_its_listener_is_gone() -> None:
+    """No listener takes its port, so that its remote port decides whether connect() can have the same 4-tuple."""
+    table: Sockets = np.zeros(1, SOCKET)
+    table["state"], table["family"] = State.SYN_RECV, 2
+    table["local"], table["local_port"] = packed("10.0.0.1"), 40_000
+    table["remote"], table["remote_port"] = packed("10.0.0.2"), 443
+    groups, _ = fold(table, np.zeros(1, np.int32), np.zeros(0, LISTENER), 1000)
+    known = PortFacts(range(39_999, 40_008), Ranges([]))
+    space = TupleSpace.of(["10.0.0.1"], known.port_range, ["10.0.0.2:443"])
+
+    assert PortUse.of([np.zeros(0, SOCKET), expand(groups)[0]], space).room(known, Strategy.LATE).in_use == 1
+
+
 @given(sockets(), listeners(), facts)
 def test_processes_and_queues_stay(table: Table, listens: Table, facts: PortFacts) -> None:
     """Each process has as many sockets as before, each listener its queue, and ages stay within their second."""

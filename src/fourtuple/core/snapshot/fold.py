@@ -1,8 +1,8 @@
 """Sockets folded into groups, small enough for a file, from which Usage and PortUse compute what they did before.
 
 Connections that were opened here are one group for each local address, remote end, state, user and process; their local
-ports are ranges. Connections that a listener accepted are counted for each remote address: their remote ports decide
-nothing and are not kept. All is done by NumPy columns; only the finished groups are Python objects.
+ports are ranges. Connections that a listener accepted, which is still there, are counted for each remote address: their
+remote ports decide nothing and are not kept. All is done by NumPy columns; only the finished groups are Python objects.
 """
 
 import ipaddress
@@ -83,7 +83,7 @@ def fold(sockets: Sockets, pids: Pids, listeners: Sockets, delay_ms: int) -> tup
     table = sockets[kept]
     pids = pids[kept] if len(pids) else np.full(len(table), NOT_ASKED, np.int32)
     pids = np.where(table["inode"] == 0, 0, pids)
-    is_server = _served(table, listeners)
+    is_server = Listening.of(listeners).are_at(table)
     age_ms = TIME_WAIT_MS - np.minimum(table["expires_ms"], TIME_WAIT_MS).astype(np.int64)
     columns = _columns(table, pids, is_server, age_ms >= delay_ms)
     unseen = []
@@ -208,11 +208,6 @@ def parse_port_ranges(text: str, most: int = PORTS) -> NDArray[np.int64]:
 
 
 _SERVER, _OLD, _CLOSED, _REST = (np.uint64(1 << bit) for bit in (16, 17, 18, 19))
-
-
-def _served(table: Sockets, listeners: Sockets) -> NDArray[np.bool_]:
-    """(table,): which sockets belong to a listener."""
-    return Listening.of(listeners).have(table)
 
 
 def _columns(

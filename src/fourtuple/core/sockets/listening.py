@@ -43,13 +43,17 @@ class Listening:
 
         A socket in SYN_RECV or NEW_SYN_RECV always does, even if its listener has closed.
         """
-        found = _OPENING.take(table["state"])
+        return _OPENING.take(table["state"]) | self.are_at(table)
+
+    def are_at(self, table: Sockets) -> NDArray[np.bool_]:
+        """(table,): which sockets have the local end of a listener that is there."""
         kinds = self.kinds.take(table["local_port"].astype(np.intp))
         served = kinds != 0
         if served.all():
-            return found | self._serve(table, kinds)
+            return self._serve(table, kinds)
+        found = np.zeros(len(table), bool)
         if served.any():
-            found[served] |= self._serve(table[served], kinds[served])
+            found[served] = self._serve(table[served], kinds[served])
         return found
 
     def _serve(self, table: Sockets, kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
