@@ -85,6 +85,7 @@ site: $(VENV)/installed-dev
 	$(BIN)/python -m tests.site
 
 bench: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench --write
 
 fuzz: $(VENV)/installed-dev

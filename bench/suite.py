@@ -91,7 +91,7 @@ MEASURES: Mapping[str, Measure] = {
     "open-free": Measure(rates.open_free, 5),
     "open-workers": Measure(rates.open_workers, 3),
     "user-time": Measure(rates.user_time, 3),
-    "close": Measure(crowds.close, 2),
+    "close": Measure(crowds.close, 3),
     "profile": Measure(profiling.profile, 1),
     "losses": Measure(crowds.losses, 2),
     "fleet": Measure(fleets.coordinator, 1),
