@@ -180,11 +180,11 @@ def wait_quiet(still_s: float = STILL_S) -> None:
 def warm(size_bytes: int) -> Iterator[None]:
     """Touch that much memory before the block, and let it go as the block takes it (bench/warming.py)."""
     free_bytes = free_memory_bytes()
-    touched_bytes, spare_bytes = min(size_bytes, free_bytes * 9 // 10), free_bytes - size_bytes * 11 // 10
+    touched_bytes = min(size_bytes * 5 // 4, free_bytes * 9 // 10)  # tables and buffers beside the connections, too
     if not touched_bytes:
         yield
         return
-    kept_bytes = min(touched_bytes, max(0, spare_bytes))
+    kept_bytes = max(0, min(touched_bytes, free_bytes - size_bytes * 3 // 2))  # what is kept is not free for the block
     words = [sys.executable, "-m", "bench.warming", str(touched_bytes), str(kept_bytes)]
     warming = start(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
