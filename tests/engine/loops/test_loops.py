@@ -519,6 +519,22 @@ def test_watch_waits_for_data_and_receive_reads_it(make: Callable[[int], Loop], 
         assert read(loop, int(event["slot"])) == (-errno.EAGAIN, b"")
 
 
+def test_a_slot_that_is_watched_twice_completes_once(make: Callable[[int], Loop], server: socket.socket) -> None:
+    loop = make(2)
+    peers = connected(loop, server, 2)
+    loop.watch(slots(0))
+    loop.watch(slots(0, 1))
+    for peer in peers:
+        peer.sendall(b"hello")
+    done = collect(loop, Op.WATCH, 2)
+    others = loop.wait(0.05)
+    for peer in peers:
+        peer.close()
+
+    assert sorted(done["slot"].tolist()) == [0, 1]
+    assert len(others) == 0
+
+
 def test_data_that_came_before_the_watch_is_not_missed(make: Callable[[int], Loop], server: socket.socket) -> None:
     loop = make(1)
     (peer,) = connected(loop, server, 1)

@@ -11,9 +11,9 @@ return, in any order, as an array of completions: slot, operation, result ≥ 0 
     send(slots, buffers, …)      SEND      bytes sent, all of them, or −errno
     close(slots, reset)          CLOSE     0: the slot is empty again
 
-To read is no operation: `receive` returns what is there, so that no buffer is occupied while data is waited for.
-Rules: at most one watch and one write operation (connect, send) at a time on a slot. Closing cancels everything pending
-on the slot, without a completion. A buffer row that is sent belongs to the loop until the completion.
+Reading is not one of them: `receive` returns what has arrived, so that no buffer is occupied while data is waited for.
+Rules: at most one write operation (connect, send) at a time on a slot. Closing cancels everything pending on the slot,
+without a completion. A buffer row that is sent belongs to the loop until the completion.
 """
 
 import socket
@@ -92,7 +92,10 @@ class Loop(Protocol):
         """Accept at most `room` more connections from now on; further ones stay in the kernel's queue, not lost."""
 
     def watch(self, slots: Slots) -> None:
-        """Complete once for each slot, when data or the end of its connection can be read."""
+        """Complete once for each slot, when data or the end of its connection can be read.
+
+        A slot that is watched already completes once, too.
+        """
         ...
 
     def receive(self, slots: Slots, buffers: NDArray[np.uint8]) -> NDArray[np.int32]:
