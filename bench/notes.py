@@ -45,7 +45,8 @@ program to its end, show what the clients take. Each connection of httpx has a c
 looks through all its connections for each request.""",
     "websockets": """\
 Part of the memory does not grow with the number of sessions: the modules of the protocol, 1.6 MB, and 1,024 buffers
-of a page each for reading, 4 MB, which bare connections never touch, and of which 50,000 sessions touch only a part.
+of a page each for reading, 4 MB, which bare connections never touch. Of those, 131,072 sessions or fewer touch a half,
+because their batches are smaller.
 The server, on a CPU of its own, bounds the opening rate: the client is idle about half of the time, as its rate per
 CPU second shows.""",
     "million": """\

@@ -104,10 +104,10 @@ def http(rounds: int, connections: int = 1_000, seconds: int = 3) -> Result:
     return Result(findings, commands_of(contestants), figures)
 
 
-def websockets(rounds: int, wanted: int = 200_000, few: int = 100_000) -> Result:
+def websockets(rounds: int, wanted: int = 200_000, few: int = 150_000) -> Result:
     """Hold 200,000 WebSockets to `fourtuple serve --websocket`, one process at each end, compared with bare TCP.
 
-    Memory is what is resident when all are held: what each session adds beyond the first 100,000, and all together.
+    Memory is what is resident when all are held: what each session adds beyond the first 150,000, and all together.
     Opening lasts until all sessions are established.
     """
     web, bare, few_web, few_bare = "WebSockets", "bare TCP", f"{few:,} WebSockets", f"{few:,} bare TCP"
