@@ -108,7 +108,10 @@ def churn(
     links = first is not None and loop.links
     opened += [leaver.opened, _said(dialogue, speaker, linked) if links else watcher.opened]
     workload = Workload(
-        starts=tuple(part.start for part in (watcher, arriver, speaker, leaver, closer) if part),
+        starts=(
+            *([speaker.give_up] if speaker else []),
+            *(part.start for part in (watcher, arriver, speaker, leaver, closer) if part),
+        ),
         takes=(
             (Op.CONNECT, arriver.take),
             *([(Op.SEND, speaker.take)] if speaker else []),

@@ -127,7 +127,10 @@ def hold(
         population,
     )
     workload = Workload(
-        starts=tuple(part.start for part in (watcher, opener, speaker, population, replacer, closer) if part),
+        starts=(
+            *([speaker.give_up] if speaker else []),
+            *(part.start for part in (watcher, opener, speaker, population, replacer, closer) if part),
+        ),
         takes=(
             (Op.CONNECT, opener.take),
             *([(Op.SEND, speaker.take)] if speaker else []),

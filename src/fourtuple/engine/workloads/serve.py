@@ -70,7 +70,10 @@ def serve(
     lifetimes = Lifetimes(worker, closer, job.close_after_s) if job.close_after_s is not None else None
     accepter = Accepter(worker, listeners, (watcher.opened, *([lifetimes.opened] if lifetimes else [])))
     workload = Workload(
-        starts=tuple(part.start for part in (watcher, accepter, speaker, lifetimes, closer) if part),
+        starts=(
+            *([speaker.give_up] if speaker else []),
+            *(part.start for part in (watcher, accepter, speaker, lifetimes, closer) if part),
+        ),
         takes=(
             (Op.ACCEPT, accepter.take),
             *([(Op.SEND, speaker.take)] if speaker else []),

@@ -34,9 +34,13 @@ class Speaker:
         now_ns = self._worker.clock_ns()
         for outgoing in self._dialogue.say(now_ns):
             self._send(outgoing)
+        return min(self.give_up(), self._dialogue.wait_s(now_ns))
+
+    def give_up(self) -> float:
+        """Lose the connections that the dialogue gives up; also before any are read, or the peer's end would count."""
         if len(over := self._dialogue.over()):
             self._lost(over)
-        return min(TICK_S, self._dialogue.wait_s(now_ns))
+        return TICK_S
 
     def _send(self, outgoing: Outgoing) -> None:
         slots, rows, sizes = outgoing.slots, outgoing.rows, outgoing.sizes
