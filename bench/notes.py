@@ -31,10 +31,9 @@ both sides shows in the rate times the median, which is about 2,048 for both. Wi
 connections, as tcp_rr has it, each epoll_wait() finds more work, and an answer takes longer. Both clients time each
 message from its send to its last byte.
 
-What bounds all of them is the kernel: sending a message, which on loopback includes its way to the other end's socket,
-takes more than half of the client's time. A client of ring entries alone (bench/peers/bare.py), which polls, reads and
-sends and does nothing else, shows how little is left for what `hold` does beside that. Multishot receives into buffers
-that the ring provides were tried there, and gave 3 to 6 % more; one such receive for each message gave less.""",
+What bounds all of them is the kernel: on loopback, sending a message includes its way to the other end's socket. A
+client of ring entries alone (bench/peers/bare.py), which polls, reads and sends and does nothing else, shows how little
+is left for what `hold` does beside that.""",
     "tls": """\
 A handshake takes four operations of public-key cryptography, which OpenSSL does at both ends, and nginx sends two
 tickets after it, which s_time does not read. s_time waits for nginx in each handshake, so that only CPU time compares
@@ -54,8 +53,8 @@ User time includes everything from the start of Python to the end: opening, clos
 kernel's table, and the samples that this measure takes.
 
 This is a virtual machine that gives freed memory back to its host, and a page that is touched for the first time costs
-10 µs more than another. So memory is touched before, and let go of as the kernel takes it (bench/warming.py): without
-that, the last 100,000 connections came at 0.6 times the rate of the first, and opening took a quarter longer.""",
+many times what the kernel then does with it. So memory is touched before, and let go of as the kernel takes it
+(bench/warming.py).""",
     "answers": """\
 The output goes to /dev/null. CPU is of the command and its children.""",
     "limits": """\

@@ -25,6 +25,7 @@ from fourtuple.engine.dialogues.fixed import Talk
 from fourtuple.engine.loops.contract import First, How, Slots, Targets
 from fourtuple.engine.protocols.contract import Answers, Session, SessionKind, Turn
 from fourtuple.engine.workloads.churn import ChurnJob, churn
+from tests.engine.kinds import Parting, PartingKind
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
 PING = Talk(b"ping", 0.0, b"ping")
@@ -336,40 +337,6 @@ def test_ctrl_c_leaves_nothing_open_and_everything_accounted_for() -> None:
     assert counted(run, "started", "opened", "open_at_end", "closed") == (started, opened, opened, opened)
     assert counted(run, "open", "opening", "lost") == (0, 0, 0)
     assert loop.open == set()
-
-
-class Parting:
-    """A session that is established at once, asks nothing, and says goodbye."""
-
-    idle = False
-
-    def begin(self) -> Turn:
-        return Turn(ready=True)
-
-    def say(self, message: bytes) -> Turn:
-        return Turn(send=message)
-
-    def received(self, data: bytes) -> Turn:
-        return Turn(answers=1 if data else 0)
-
-    def goodbye(self) -> bytes:
-        return b"bye"
-
-
-class PartingKind:
-    keepalive_s = float("inf")
-    many = None
-    answers = Answers.EACH
-    says_source = False
-
-    def make(self, connection: int, source: str) -> Session:
-        return Parting()
-
-    def resume(self, connection: int) -> Session:
-        return Parting()
-
-    def beat(self, session: Session) -> Turn:
-        return Turn()
 
 
 class Telling(Parting):

@@ -20,6 +20,7 @@ from fourtuple.engine.control import TICK_S, Cookies
 from fourtuple.engine.loops.contract import How, Slots
 from fourtuple.engine.protocols.contract import Answers, Session, Turn
 from fourtuple.engine.workloads.hold import HoldJob, hold
+from tests.engine.kinds import Parting, PartingKind
 from tests.engine.scripted import Clock, Run, ScriptedLoop
 
 HOW = How(bind=False, port_range=None, timeout_s=30)
@@ -171,38 +172,21 @@ def test_never_more_at_once_than_the_pace_allows() -> None:
     assert loop.most_in_flight == 40
 
 
-class Asking:
+class Asking(Parting):
     """A session that is established by the answer to what it says first, and has nothing to say then."""
-
-    idle = False
 
     def begin(self) -> Turn:
         return Turn(send=b"hello")
 
-    def say(self, message: bytes) -> Turn:
-        return Turn(send=message)
-
     def received(self, data: bytes) -> Turn:
         return Turn(ready=True)
 
-    def goodbye(self) -> bytes:
-        return b""
 
-
-class AskingKind:
-    keepalive_s = float("inf")
-    many = None
+class AskingKind(PartingKind):
     answers = Answers.NONE
-    says_source = False
 
     def make(self, connection: int, source: str) -> Session:
         return Asking()
-
-    def resume(self, connection: int) -> Session:
-        return Asking()
-
-    def beat(self, session: Session) -> Turn:
-        return Turn()
 
 
 def test_sessions_that_are_established_make_room_for_others_at_once() -> None:
